@@ -1,0 +1,65 @@
+/*
+ * app.h: what the API process is made of: its configuration, its loop, its database connections.
+ *
+ * main() fills in cfg and loop and calls app_start(); everything else here belongs to the jobs
+ * side. There is one struct app in a process; it is passed to those who need it at start.
+ */
+#ifndef LONGHAUL_API_APP_H
+#define LONGHAUL_API_APP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ev_loop;
+struct db;
+
+/* Filled from the option table; defaults stand there. Strings are never NULL. */
+struct api_config {
+	/* [database] */
+	const char *conninfo;        /* "" = libpq's environment */
+	const char *listen_conninfo; /* "" = conninfo, "none" = never LISTEN */
+	const char *read_conninfo;   /* "" = conninfo; a standby may stand here */
+	bool prepared;               /* false behind PgBouncer in transaction mode */
+	int reconnect_min_ms;        /* 100 */
+	int reconnect_max_ms;        /* 5000 */
+
+	/* [api], the transport's part */
+	const char *listen;
+	int socket_mode;
+	const char *base_url;
+	const char *problem_base;
+
+	/* [api], the jobs' part */
+	int wait_max_s;        /* 55: the longest Prefer: wait */
+	int batch_rows;        /* 500: rows in one submit or status statement */
+	int64_t batch_bytes;   /* 4 MiB: input bytes in one submit statement */
+	int64_t inline_max;    /* 64 KiB: larger inputs go over a streaming connection */
+	int streams;           /* 4: connections for large inputs and results */
+	int streams_queue;     /* 64: requests that may wait for one of them; further ones get 503 */
+	int queue_max;         /* 20000: requests that may wait for a statement; further ones get 503 */
+	int tick_ms;           /* 250: parked jobs are read again this often, notified or not */
+	int types_refresh_ms;  /* 2000: job types are read again this often */
+	int state_refresh_ms;  /* 1000: queue_state() is asked at most this often */
+	int settle_ms;         /* 5000: how long a submit with an unknown outcome is sent again */
+	int statement_ms;      /* 5000: statement_timeout of the batched connections */
+	int wake_ms;           /* 10: least time between two wakes of the workers */
+	int keys_max;          /* 10000: API keys remembered */
+	int keys_found_ms;     /* 10000: how long a known key is remembered */
+	int keys_unknown_ms;   /* 2000: how long an unknown key is remembered */
+};
+
+struct app {
+	const struct api_config *cfg;
+	struct ev_loop *loop;
+	struct db *write;  /* submits, cancel, delete, retry; always the primary */
+	struct db *read;   /* the primary's polls, lists, types, keys, queue state */
+	struct db *replica; /* polls go here first when read_conninfo is set; else NULL */
+	struct db *listen; /* LISTEN only; NULL when configured "none" */
+	int64_t waiter;    /* this process's name to the database, random, never 0 */
+	bool draining;     /* parked requests are answered now, nothing new is parked */
+};
+
+extern struct app app;
+
+#endif
