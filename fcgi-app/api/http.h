@@ -1,0 +1,113 @@
+/*
+ * http.h: one HTTP request as it came through FastCGI, and its answer.
+ *
+ * A request is created by the FastCGI layer when its parameters are complete and handed to
+ * the router. It lives until its answer has been handed over, or its client has left, whichever
+ * comes first; req_ref/req_unref keep the memory of one that a database callback still names.
+ * Everything here runs in the event loop's only thread and never blocks.
+ */
+#ifndef LONGHAUL_API_HTTP_H
+#define LONGHAUL_API_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct request;
+
+enum http_method {
+	HTTP_GET = 1,
+	HTTP_HEAD = 2,
+	HTTP_POST = 4,
+	HTTP_DELETE = 8,
+	HTTP_OTHER = 16, /* everything else: answered 405 or 501 by the router */
+};
+
+/* What came in. Strings belong to the request. */
+enum http_method req_method(const struct request *req);
+const char *req_method_name(const struct request *req);
+const char *req_path(const struct request *req);  /* percent-encoded, without the query */
+const char *req_query(const struct request *req); /* without '?'; "" if there is none */
+/* The value of a FastCGI parameter, NULL if absent; *count (if not NULL) gets how often it came. */
+const char *req_param(const struct request *req, const char *name, int *count);
+/* A request header by its HTTP name, e.g. "If-None-Match"; several lines are joined by ", ". */
+const char *req_header(struct request *req, const char *name);
+/* Content-Length; -1 if none was sent. */
+int64_t req_content_length(const struct request *req);
+const char *req_id(const struct request *req);      /* nginx's request id, 32 hex digits; made here if none came */
+const char *req_client(const struct request *req);  /* who asks; set by the identity step, never NULL in a handler */
+const char *req_base_url(struct request *req);      /* scheme://host[:port], no slash at the end; NULL: Host is bad */
+void *req_alloc(struct request *req, size_t size);  /* zeroed, freed with the request */
+char *req_printf(struct request *req, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Handler-owned state: `gone` is called once when the client leaves before the answer is complete
+ * (after it no reply function may be called), `release` once when the request is freed. */
+void req_on_gone(struct request *req, void (*gone)(struct request *, void *), void *ctx);
+void req_on_release(struct request *req, void (*release)(void *), void *ctx);
+void req_ref(struct request *req);
+void req_unref(struct request *req);
+bool req_alive(const struct request *req); /* false once the client left or the answer is complete */
+
+/*
+ * The body. Handlers that never ask for it get it drained for them before the answer is sent.
+ * `data` is called with pieces as they arrive and returns false to pause (req_body_resume goes
+ * on); `end` is called once, complete=false if the body was cut short of its Content-Length.
+ */
+typedef bool body_data_fn(struct request *req, void *ctx, const char *data, size_t len);
+typedef void body_end_fn(struct request *req, void *ctx, bool complete);
+void req_body_read(struct request *req, body_data_fn *data, body_end_fn *end, void *ctx);
+void req_body_resume(struct request *req);
+void req_body_discard(struct request *req); /* stop calling; drain the rest */
+
+/*
+ * The answer: reply_status once, headers, then either reply_body (whole, Content-Length is set
+ * here) or reply_stream_begin/write/end. HEAD sends the headers of the same answer.
+ */
+void reply_status(struct request *req, int status);
+void reply_header(struct request *req, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void reply_body(struct request *req, const void *data, size_t len); /* completes the answer; copies data */
+/* Streaming: length < 0 = unknown. After begin, write copies data into the connection's queue. */
+void reply_stream_begin(struct request *req, int64_t length);
+void reply_stream_write(struct request *req, const void *data, size_t len);
+size_t reply_stream_queued(const struct request *req); /* bytes not yet taken by nginx */
+/* Called each time the queue has drained below 64 KiB. */
+void reply_stream_on_drain(struct request *req, void (*drain)(struct request *, void *), void *ctx);
+void reply_stream_end(struct request *req);
+void reply_stream_abort(struct request *req); /* breaks the connection: the client sees a short body */
+
+/*
+ * Problem details (RFC 9457). `type` is the short name ("not-found"); status, title and Retry-After
+ * defaults come from one table in problem.c. detail may be NULL. Extra members: a json-c object
+ * whose members are merged in (ownership taken), or NULL.
+ */
+struct json_object;
+void reply_problem(struct request *req, const char *type, struct json_object *extra, const char *detail_fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* One accumulating list of invalid-input errors: [{"where","why"}]; NULL starts a new one. */
+struct json_object *input_error(struct json_object *errors, const char *where, const char *why);
+/* Answers 400 invalid-input with errors[] (ownership taken). */
+void reply_invalid(struct request *req, struct json_object *errors);
+
+/* Query string: decodes %XX and '+'; NULL if absent; malformed encoding → *bad = true. */
+char *req_query_arg(struct request *req, const char *name, bool *bad);
+
+/* Prefer (RFC 7240): malformed preferences are ignored. */
+struct prefer {
+	bool respond_async;
+	bool has_wait;
+	int wait_ms; /* as asked, capped by [api] wait_max_s */
+	int wait_asked_s;
+};
+void prefer_parse(struct request *req, struct prefer *out);
+
+/* Routes: one row per method and path pattern. "{}" matches one non-empty segment. The handler
+ * gets the matched segments, decoded. Submit paths and collections come from the job types. */
+struct route_match {
+	const char *seg[4];
+	int nseg;
+	int type_id; /* of a submit path or collection; 0 for the fixed routes */
+};
+typedef void route_handler(struct request *req, const struct route_match *m);
+
+#endif
