@@ -1,0 +1,29 @@
+/*
+ * log.h: one line an event on stderr: `<time> <level> <program>[<pid>]: <message> key=value…`.
+ *
+ * Never pass customers' data (inputs, results, parameters of statements) to it. Control
+ * characters in what is passed come out escaped, so that a line stays a line.
+ */
+#ifndef LONGHAUL_LOG_H
+#define LONGHAUL_LOG_H
+
+#include <stdbool.h>
+
+enum log_level {
+	LOG_LEVEL_ERROR = 0, /* needs somebody's hand */
+	LOG_LEVEL_WARNING,   /* something failed and is being dealt with */
+	LOG_LEVEL_INFO,      /* start, stop, connections: a few lines an hour */
+	LOG_LEVEL_DEBUG,     /* each decision */
+};
+
+#define LOG_LEVELS "error|warning|info|debug" /* in the order of the enum, for OPT_CHOICE */
+
+void log_open(const char *program, enum log_level level); /* `program` must stay valid */
+void log_set_level(enum log_level level);
+bool log_enabled(enum log_level level); /* to skip the making of expensive arguments */
+void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_warning(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,70 @@
+/*
+ * options.h: the table of a program's options, the one truth for defaults, parsing, --help and
+ * the sample file.
+ *
+ *	struct api_config { char *listen; int tick_ms; … };
+ *	static const struct opt api_opts[] = {
+ *		OPT_STR("api", "listen", struct api_config, listen, "unix:/run/longhaul/api.sock", "where to listen"),
+ *		OPT_NUM("api", "tick_ms", struct api_config, tick_ms, "250", 10, 60000, "…"),
+ *	};
+ *
+ * The macros check that the member's type fits the option's.
+ */
+#ifndef LONGHAUL_OPTIONS_H
+#define LONGHAUL_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum opt_type {
+	OPT_STRING, /* char *, owned by the configuration, never NULL once loaded */
+	OPT_BOOL,   /* bool: yes no true false on off 1 0 */
+	OPT_INT,    /* int */
+	OPT_SIZE,   /* int64_t, bytes: a number with an optional KiB, MiB or GiB */
+	OPT_CHOICE, /* int: index into choices */
+	OPT_OCTAL,  /* int: file modes */
+};
+
+struct opt {
+	const char *section, *key;
+	enum opt_type type;
+	const char *def; /* as it would stand in the file */
+	int64_t min, max;
+	const char *choices; /* OPT_CHOICE: "error|warning|info" */
+	size_t offset;       /* of the member, in the group's base */
+	const char *help;    /* one or more sentences; wrapped when printed */
+};
+
+#define OPT_MEMBER_(s, m, t) (offsetof(s, m) + 0 * sizeof(char[_Generic(((s *)0)->m, t: 1)]))
+#define OPT_STR(sec, k, s, m, d, h)           { sec, k, OPT_STRING, d, 0, 0, NULL, OPT_MEMBER_(s, m, char *), h }
+#define OPT_YES_NO(sec, k, s, m, d, h)        { sec, k, OPT_BOOL, d, 0, 0, NULL, OPT_MEMBER_(s, m, bool), h }
+#define OPT_NUM(sec, k, s, m, d, lo, hi, h)   { sec, k, OPT_INT, d, lo, hi, NULL, OPT_MEMBER_(s, m, int), h }
+#define OPT_BYTES(sec, k, s, m, d, lo, hi, h) { sec, k, OPT_SIZE, d, lo, hi, NULL, OPT_MEMBER_(s, m, int64_t), h }
+#define OPT_ONE_OF(sec, k, s, m, d, ch, h)    { sec, k, OPT_CHOICE, d, 0, 0, ch, OPT_MEMBER_(s, m, int), h }
+#define OPT_MODE(sec, k, s, m, d, h)          { sec, k, OPT_OCTAL, d, 0, 07777, NULL, OPT_MEMBER_(s, m, int), h }
+
+/* Rows of a table and the structure that they fill. */
+struct opt_group {
+	const struct opt *rows;
+	size_t n;
+	void *base;
+};
+
+#define OPT_GROUP(table, base) { table, sizeof(table) / sizeof((table)[0]), base }
+
+/* Sets the members to their defaults; a defect in the table ends the program. */
+void opts_defaults(const struct opt *rows, size_t n, void *base);
+/* Sets one member from text. False and a message in err if the value is refused. */
+bool opt_set(const struct opt *row, void *base, const char *value, char *err, size_t errsize);
+/* The row of that name, or NULL. */
+const struct opt *opt_find(const struct opt *rows, size_t n, const char *section, const char *key);
+/* Frees the strings. */
+void opts_free(const struct opt *rows, size_t n, void *base);
+
+/* What --help and the sample file say about rows. */
+void opts_help(FILE *out, const struct opt *rows, size_t n);
+void opts_sample(FILE *out, const struct opt *rows, size_t n);
+
+#endif
