@@ -11,24 +11,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../common/config.h"
+
 struct ev_loop;
 struct db;
 
-/* Filled from the option table; defaults stand there. Strings are never NULL. */
+/* Filled from the option tables; the numbers in comments are the defaults. */
 struct api_config {
-	/* [database] */
-	const char *conninfo;        /* "" = libpq's environment */
-	const char *listen_conninfo; /* "" = conninfo, "none" = never LISTEN */
-	const char *read_conninfo;   /* "" = conninfo; a standby may stand here */
-	bool prepared;               /* false behind PgBouncer in transaction mode */
-	int reconnect_min_ms;        /* 100 */
-	int reconnect_max_ms;        /* 5000 */
+	struct database_config database; /* read_conninfo may name a standby, for polls */
+	struct log_config log;
 
 	/* [api], the transport's part */
-	const char *listen;
+	char *listen;
 	int socket_mode;
-	const char *base_url;
-	const char *problem_base;
+	char *base_url;
+	char *problem_base;
 
 	/* [api], the jobs' part */
 	int wait_max_s;        /* 55: the longest Prefer: wait */
@@ -42,7 +39,6 @@ struct api_config {
 	int types_refresh_ms;  /* 2000: job types are read again this often */
 	int state_refresh_ms;  /* 1000: queue_state() is asked at most this often */
 	int settle_ms;         /* 5000: how long a submit with an unknown outcome is sent again */
-	int statement_ms;      /* 5000: statement_timeout of the batched connections */
 	int wake_ms;           /* 10: least time between two wakes of the workers */
 	int keys_max;          /* 10000: API keys remembered */
 	int keys_found_ms;     /* 10000: how long a known key is remembered */
@@ -52,10 +48,11 @@ struct api_config {
 struct app {
 	const struct api_config *cfg;
 	struct ev_loop *loop;
-	struct db *write;  /* submits, cancel, delete, retry; always the primary */
-	struct db *read;   /* the primary's polls, lists, types, keys, queue state */
+	struct db *write;   /* submits, cancel, delete, retry; always the primary */
+	struct db *read;    /* polls, on the primary */
 	struct db *replica; /* polls go here first when read_conninfo is set; else NULL */
-	struct db *listen; /* LISTEN only; NULL when configured "none" */
+	struct db *side;    /* LISTEN, wakes, job types, keys, queue state: short and not to be held up */
+	struct db *bulk;    /* lists and results, chunk by chunk */
 	int64_t waiter;    /* this process's name to the database, random, never 0 */
 	bool draining;     /* parked requests are answered now, nothing new is parked */
 };
