@@ -26,6 +26,12 @@ struct api_config {
 	int socket_mode;
 	char *base_url;
 	char *problem_base;
+	char *client_param;    /* LONGHAUL_CLIENT: the parameter in which nginx names the client */
+	int max_connections;   /* 10240: beyond it nobody is accepted */
+	int max_requests;      /* 8192: requests under way, parked ones too; further ones get 503 */
+	int io_timeout_ms;     /* 60000: a peer that neither sends nor takes what it owes */
+	int drain_ms;          /* 10000: the longest wait for requests under way at the end */
+	int ready_ms;          /* 2000: the longest wait of /readyz for the database */
 
 	/* [api], the jobs' part */
 	int wait_max_s;        /* 55: the longest Prefer: wait */
