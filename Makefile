@@ -1,0 +1,198 @@
+# longhaul: builds everything into $(BUILD); `make help` lists the targets.
+#
+# Sources are found by folder: a new .c file needs no line here. Includes are written from
+# fcgi-app/ ("common/buf.h", "api/http.h"), the public header as <longhaul/handler.h>.
+
+VERSION := 0.1.0
+
+BUILD   ?= build
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CFLAGS  ?= -O2 -g
+WERROR  ?= -Werror
+# SAN=1: with the address, undefined-behaviour and leak sanitizers, in a folder of its own
+SAN     ?=
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+
+O := $(BUILD)$(if $(SAN),/san)
+S := fcgi-app
+
+bindir     := $(PREFIX)/bin
+libexecdir := $(PREFIX)/libexec/longhaul
+datadir    := $(PREFIX)/share/longhaul
+docdir     := $(PREFIX)/share/doc/longhaul
+includedir := $(PREFIX)/include
+
+comma    := ,
+WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wformat=2 $(WERROR)
+SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+override CPPFLAGS += -D_GNU_SOURCE -I$(S) -I$(S)/include $(shell pkg-config --cflags libpq 2>/dev/null) \
+	-DLONGHAUL_VERSION='"$(VERSION)"' -DLONGHAUL_LIBEXECDIR='"$(libexecdir)"'
+override CFLAGS   += -std=c11 -fno-common -fstack-protector-strong -fPIE $(WARNINGS) $(SANFLAGS)
+override LDFLAGS  += -pie -Wl,--as-needed -Wl,-z,relro,-z,now $(SANFLAGS)
+LIBS := -lev -ljson-c -lpq -lcrypto -linih -lm
+
+# ---- what there is ----------------------------------------------------------------------------
+
+sources = $(sort $(wildcard $(S)/$(1)/*.c))
+objects = $(patsubst $(S)/%.c,$(O)/obj/%.o,$(call sources,$(1)))
+
+COMMON     := $(O)/libcommon.a
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(O)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
+PROGRAMS   := $(foreach p,api worker runner,$(if $(wildcard $(S)/$(p)/main.c),$(O)/longhaul-$(p)))
+ALL_OBJ    := $(foreach d,common api worker runner handlers,$(call objects,$(d)))
+
+.PHONY: all
+all: $(PROGRAMS) $(COMMON)
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# ---- compile and link ---------------------------------------------------------------------------
+
+# Written anew only when it changes, so that other flags rebuild what they must.
+FLAGS := $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
+$(O)/flags: force
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(FLAGS))' >$@
+.PHONY: force
+force:
+
+# Says what to do when the libraries are missing, in place of a hundred compiler errors.
+$(O)/libraries: Makefile
+	@mkdir -p $(@D)
+	@printf '#include <ev.h>\n#include <fcgiapp.h>\n#include <json-c/json.h>\n#include <libpq-fe.h>\n#include <openssl/evp.h>\n#include <ini.h>\n' \
+	| $(CC) $(CPPFLAGS) -E -o /dev/null - 2>/dev/null \
+	|| { echo "A compiler or a library is missing: \`make deps\` installs what the build needs." >&2; exit 1; }
+	@touch $@
+
+$(O)/obj/%.o: $(S)/%.c $(O)/flags | $(O)/libraries
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(COMMON): $(call objects,common)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(O)/longhaul-api: $(call objects,api) $(COMMON)
+	$(CC) $(LDFLAGS) -o $@ $^ -lfcgi $(LIBS)
+
+$(O)/longhaul-worker: $(call objects,worker) $(COMMON)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# Handlers may be loaded from shared objects too: they find the ABI's functions in the program.
+$(O)/longhaul-runner: $(call objects,runner) $(call objects,handlers) $(COMMON)
+	$(CC) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS)
+
+# ---- unit tests ---------------------------------------------------------------------------------
+
+# A test links the common archive; a line `links: api/prefer.c worker/slots.c` in its opening
+# comment adds single files of the programs.
+links_of  = $(shell sed -n 's/^[ *]*links: *//p' $(1))
+link_objs = $(patsubst %.c,$(O)/obj/%.o,$(call links_of,$(1)))
+
+$(O)/tests/obj/%.o: tests/unit/%.c $(O)/flags | $(O)/libraries
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) -MMD -MP -c -o $@ $<
+
+define unit_test
+$(O)/tests/$(1): $(O)/tests/obj/$(1).o $(call link_objs,tests/unit/$(1).c) $(COMMON)
+	$$(CC) $$(LDFLAGS) -o $$@ $$^ -lcmocka -lfcgi $$(LIBS)
+endef
+$(foreach t,$(notdir $(UNIT_TESTS)),$(eval $(call unit_test,$(t))))
+
+.PHONY: unit-tests
+unit-tests: $(UNIT_TESTS)
+
+-include $(wildcard $(ALL_OBJ:.o=.d) $(O)/tests/obj/*.d)
+
+# ---- what a developer types -----------------------------------------------------------------
+
+DEPS := $(S)/tools/install-deps.sh
+
+.PHONY: deps
+deps:
+	@$(DEPS) build
+
+.PHONY: demo stop psql
+demo:
+	@$(DEPS) build run
+	@$(MAKE) --no-print-directory all
+	@LONGHAUL_BUILD='$(abspath $(O))' $(S)/tools/demo.sh start
+
+stop:
+	@LONGHAUL_BUILD='$(abspath $(O))' $(S)/tools/demo.sh stop
+
+psql:
+	@LONGHAUL_BUILD='$(abspath $(O))' $(S)/tools/demo.sh psql
+
+# All stages in order, one summary: see tools/check.sh. `make check STAGES="unit sql"` runs some.
+STAGES ?=
+.PHONY: check
+check:
+	@$(DEPS) build run check
+	@MAKE='$(MAKE)' BUILD='$(BUILD)' $(S)/tools/check.sh $(STAGES)
+
+.PHONY: bench
+bench:
+	@$(DEPS) build run bench
+	@$(MAKE) --no-print-directory all
+	@LONGHAUL_BUILD='$(abspath $(O))' tests/bench/run.sh
+
+C_FILES = $(sort $(wildcard $(S)/*/*.[ch] $(S)/include/longhaul/*.h tests/unit/*.[ch]))
+
+.PHONY: lint
+lint: all unit-tests
+	@CC='$(CC)' CPPFLAGS='$(subst ','\'',$(CPPFLAGS))' O='$(O)' $(S)/tools/lint.sh
+
+.PHONY: format
+format:
+	clang-format -i $(C_FILES)
+
+# The sample configuration, from the option tables of the programs.
+.PHONY: sample
+sample: all
+	$(S)/tools/sample-config.sh $(O) >$(O)/longhaul.conf.sample
+	cp $(O)/longhaul.conf.sample $(S)/longhaul.conf.sample
+
+# ---- install ------------------------------------------------------------------------------------
+
+.PHONY: install uninstall
+install: all
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libexecdir) $(DESTDIR)$(datadir)/migrations \
+		$(DESTDIR)$(datadir)/nginx $(DESTDIR)$(docdir) $(DESTDIR)$(includedir)/longhaul
+	install -m 755 $(filter-out %-runner,$(PROGRAMS)) sql/longhaul-migrate $(DESTDIR)$(bindir)
+	install -m 755 $(filter %-runner,$(PROGRAMS)) $(DESTDIR)$(libexecdir)
+	install -m 644 sql/migrations/*.sql $(DESTDIR)$(datadir)/migrations
+	install -m 644 nginx/*.conf $(DESTDIR)$(datadir)/nginx
+	install -m 644 $(S)/longhaul.conf.sample README.md LICENSE $(DESTDIR)$(docdir)
+	install -m 644 $(S)/include/longhaul/handler.h $(DESTDIR)$(includedir)/longhaul
+
+uninstall:
+	rm -f $(DESTDIR)$(bindir)/longhaul-api $(DESTDIR)$(bindir)/longhaul-worker $(DESTDIR)$(bindir)/longhaul-migrate
+	rm -rf $(DESTDIR)$(libexecdir) $(DESTDIR)$(datadir) $(DESTDIR)$(docdir) $(DESTDIR)$(includedir)/longhaul
+
+.PHONY: clean
+clean:
+	@if [ -d $(BUILD)/demo ]; then LONGHAUL_BUILD='$(abspath $(BUILD))' $(S)/tools/demo.sh stop; fi
+	rm -rf $(BUILD)
+
+.PHONY: help
+help:
+	@echo 'make            build the programs into $(BUILD)/'
+	@echo 'make demo       start the whole stack on 127.0.0.1:8202 (PORT=…) and import 100,000 accounts'
+	@echo 'make stop       end the demo; its data stays in $(BUILD)/demo/'
+	@echo 'make psql       open the database of the demo'
+	@echo 'make check      all tests: unit, SQL, isolation, end to end, the same under sanitizers, lint'
+	@echo '                (STAGES="unit sql isolation e2e san lint" chooses)'
+	@echo 'make bench      measure, beside limits measured in the same run'
+	@echo 'make lint       clang-tidy, cppcheck, the rules of the source rooms, options against their documents'
+	@echo 'make format     clang-format'
+	@echo 'make sample     write fcgi-app/longhaul.conf.sample from the option tables'
+	@echo 'make deps       install what the build needs (Debian); demo, check and bench do it by themselves'
+	@echo 'make install    into $$(DESTDIR)$$(PREFIX), now $(DESTDIR)$(PREFIX); also uninstall'
+	@echo 'make clean      stop the demo and remove $(BUILD)/'
+	@echo
+	@echo 'SAN=1 builds with sanitizers into $(BUILD)/san; CC, CFLAGS, LDFLAGS, BUILD, PREFIX are honoured.'
