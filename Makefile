@@ -28,10 +28,11 @@ includedir := $(PREFIX)/include
 comma    := ,
 WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wformat=2 $(WERROR)
 SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
-override CPPFLAGS += -D_GNU_SOURCE -I$(S) -I$(S)/include $(shell pkg-config --cflags libpq 2>/dev/null) \
+ALL_CPPFLAGS := $(CPPFLAGS) -D_GNU_SOURCE -I$(S) -I$(S)/include $(shell pkg-config --cflags libpq 2>/dev/null) \
 	-DLONGHAUL_VERSION='"$(VERSION)"' -DLONGHAUL_LIBEXECDIR='"$(libexecdir)"'
-override CFLAGS   += -std=c11 -fno-common -fstack-protector-strong -fPIE $(WARNINGS) $(SANFLAGS)
-override LDFLAGS  += -pie -Wl,--as-needed -Wl,-z,relro,-z,now $(SANFLAGS)
+# libev casts between its watchers: no strict aliasing.
+ALL_CFLAGS  := $(CFLAGS) -std=c11 -fno-common -fno-strict-aliasing -fstack-protector-strong -fPIE $(WARNINGS) $(SANFLAGS)
+ALL_LDFLAGS := $(LDFLAGS) -pie -Wl,--as-needed -Wl,-z,relro,-z,now $(SANFLAGS)
 LIBS := -lev -ljson-c -lpq -lcrypto -linih -lm
 
 # ---- what there is ----------------------------------------------------------------------------
@@ -53,7 +54,7 @@ all: $(PROGRAMS) $(COMMON)
 # ---- compile and link ---------------------------------------------------------------------------
 
 # Written anew only when it changes, so that other flags rebuild what they must.
-FLAGS := $(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
+FLAGS := $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS)
 $(O)/flags: force
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(FLAGS))' >$@
@@ -64,27 +65,27 @@ force:
 $(O)/libraries: Makefile
 	@mkdir -p $(@D)
 	@printf '#include <ev.h>\n#include <fcgiapp.h>\n#include <json-c/json.h>\n#include <libpq-fe.h>\n#include <openssl/evp.h>\n#include <ini.h>\n' \
-	| $(CC) $(CPPFLAGS) -E -o /dev/null - 2>/dev/null \
+	| $(CC) $(ALL_CPPFLAGS) -E -o /dev/null - 2>/dev/null \
 	|| { echo "A compiler or a library is missing: \`make deps\` installs what the build needs." >&2; exit 1; }
 	@touch $@
 
 $(O)/obj/%.o: $(S)/%.c $(O)/flags | $(O)/libraries
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(COMMON): $(call objects,common)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
 $(O)/longhaul-api: $(call objects,api) $(COMMON)
-	$(CC) $(LDFLAGS) -o $@ $^ -lfcgi $(LIBS)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lfcgi $(LIBS)
 
 $(O)/longhaul-worker: $(call objects,worker) $(COMMON)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # Handlers may be loaded from shared objects too: they find the ABI's functions in the program.
 $(O)/longhaul-runner: $(call objects,runner) $(call objects,handlers) $(COMMON)
-	$(CC) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS)
+	$(CC) $(ALL_LDFLAGS) -rdynamic -o $@ $^ $(LIBS)
 
 # ---- unit tests ---------------------------------------------------------------------------------
 
@@ -95,11 +96,11 @@ link_objs = $(patsubst %.c,$(O)/obj/%.o,$(call links_of,$(1)))
 
 $(O)/tests/obj/%.o: tests/unit/%.c $(O)/flags | $(O)/libraries
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests/unit $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(CC) $(ALL_CPPFLAGS) -Itests/unit $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 define unit_test
 $(O)/tests/$(1): $(O)/tests/obj/$(1).o $(call link_objs,tests/unit/$(1).c) $(COMMON)
-	$$(CC) $$(LDFLAGS) -o $$@ $$^ -lcmocka -lfcgi $$(LIBS)
+	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ -lcmocka -lfcgi $$(LIBS)
 endef
 $(foreach t,$(notdir $(UNIT_TESTS)),$(eval $(call unit_test,$(t))))
 
@@ -145,7 +146,7 @@ C_FILES = $(sort $(wildcard $(S)/*/*.[ch] $(S)/include/longhaul/*.h tests/unit/*
 
 .PHONY: lint
 lint: all unit-tests
-	@CC='$(CC)' CPPFLAGS='$(subst ','\'',$(CPPFLAGS))' O='$(O)' $(S)/tools/lint.sh
+	@CC='$(CC)' CPPFLAGS='$(subst ','\'',$(ALL_CPPFLAGS))' O='$(O)' $(S)/tools/lint.sh
 
 .PHONY: format
 format:
