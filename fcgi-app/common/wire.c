@@ -30,6 +30,7 @@ int wire_next(const char *data, size_t len, struct wire_head *head, const char *
 struct setup_fixed {
 	int64_t result_max;
 	struct uuid boot;
+	int32_t log_level;
 	uint32_t handler_len, type_len, settings_len;
 };
 
@@ -99,6 +100,7 @@ bool wire_put_setup(struct buf *out, const struct wire_setup *setup)
 	struct setup_fixed f = {
 		.result_max = setup->result_max,
 		.boot = setup->boot,
+		.log_level = setup->log_level,
 		.handler_len = (uint32_t)strlen(setup->handler),
 		.type_len = (uint32_t)strlen(setup->type),
 		.settings_len = (uint32_t)setup->settings_len,
@@ -121,6 +123,7 @@ bool wire_get_setup(const char *payload, size_t size, struct wire_setup *setup)
 	memcpy(&f, fixed, sizeof(f));
 	setup->result_max = f.result_max;
 	setup->boot = f.boot;
+	setup->log_level = f.log_level;
 	setup->handler = take_text(&r, f.handler_len);
 	setup->type = take_text(&r, f.type_len);
 	setup->settings = take(&r, f.settings_len);

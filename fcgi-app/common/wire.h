@@ -67,6 +67,7 @@ int wire_next(const char *data, size_t len, struct wire_head *head, const char *
 
 struct wire_setup {
 	int64_t result_max; /* bytes of a result; 0 = no limit */
+	int32_t log_level;
 	struct uuid boot;
 	const char *handler, *type;
 	const char *settings; /* key NUL value NUL …, ended by an empty key; inside the payload once read */

@@ -1,0 +1,96 @@
+/*
+ * main.c: longhaul-runner hosts one handler and runs jobs with it, one at a time, as
+ * longhaul-worker tells it to.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../common/exit_codes.h"
+#include "../common/log.h"
+#include "handlers.h"
+#include "job.h"
+
+/* The service manager signals every process of the service, but when a runner ends is the daemon's
+ * decision: it drains. A function and not SIG_IGN, which commands that handlers start would inherit. */
+static void leave_to_daemon(int signo)
+{
+	(void)signo;
+}
+
+static void signals_setup(void)
+{
+	struct sigaction sa = { .sa_handler = leave_to_daemon, .sa_flags = SA_RESTART };
+
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGHUP, &sa, NULL);
+	sa.sa_handler = SIG_IGN;
+	sigaction(SIGPIPE, &sa, NULL);
+}
+
+/* Finds and initialises the handler. False: *why says why not. */
+static bool setup(struct runner *r, const char *payload, size_t size, const char **why)
+{
+	struct wire_setup s;
+
+	*why = "the set-up message is damaged";
+	if (!buf_add(&r->setup, payload, size) || !wire_get_setup(r->setup.data, size, &s))
+		return false;
+	log_set_level((enum log_level)s.log_level);
+	r->settings.pairs = s.settings;
+	r->result_max = s.result_max;
+	uuid_format(&s.boot, r->boot);
+	snprintf(r->type, sizeof(r->type), "%s", s.type);
+	r->handler = handler_find(s.handler);
+	*why = "there is no such handler";
+	if (!r->handler)
+		return false;
+	*why = "the handler's init failed";
+	return !r->handler->init || r->handler->init(&r->settings, &r->state, why);
+}
+
+/* Takes frames until the daemon closes the socket. */
+static int serve(struct runner *r)
+{
+	struct wire_head head;
+	const char *payload, *why;
+
+	while (channel_next(&r->channel, &head, &payload)) {
+		switch (head.kind) {
+		case WIRE_SETUP:
+			if (r->handler || !setup(r, payload, head.size, &why)) {
+				channel_send(&r->channel, WIRE_REFUSED, 0, why, strlen(why));
+				return EXIT_ENVIRONMENT;
+			}
+			channel_send(&r->channel, WIRE_READY, 0, NULL, 0);
+			break;
+		case WIRE_JOB:
+			if (!r->handler || !job_run(r, head.ticket, payload, head.size)) {
+				log_error("the daemon sent a damaged job");
+				return EXIT_INTERNAL;
+			}
+			break;
+		default: /* meant for a job that has ended */
+			break;
+		}
+	}
+	if (r->handler && r->handler->fini)
+		r->handler->fini(r->state);
+	return EXIT_OK;
+}
+
+int main(void)
+{
+	static struct runner runner;
+	const char *why;
+
+	log_open("longhaul-runner", LOG_LEVEL_INFO);
+	if (!channel_open(&runner.channel, &why)) {
+		fprintf(stderr, "longhaul-runner: %s\n", why);
+		return EXIT_USAGE;
+	}
+	signals_setup();
+	return serve(&runner);
+}
