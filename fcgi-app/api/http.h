@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct request;
+struct uuid;
 
 enum http_method {
 	HTTP_GET = 1,
@@ -37,11 +38,16 @@ int64_t req_content_length(const struct request *req);
 const char *req_id(const struct request *req);      /* nginx's request id, 32 hex digits; made here if none came */
 const char *req_client(const struct request *req);  /* who asks; set by the identity step, never NULL in a handler */
 const char *req_base_url(struct request *req);      /* scheme://host[:port], no slash at the end; NULL: Host is bad */
+/* The id for a job made by this request: a UUIDv7 from nginx's request id and time, so that a request which
+ * nginx passes to a second process gets the same; random if they are absent or malformed. False: no randomness. */
+bool req_job_id(struct request *req, struct uuid *out);
 void *req_alloc(struct request *req, size_t size);  /* zeroed, freed with the request */
 char *req_printf(struct request *req, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Handler-owned state: `gone` is called once when the client leaves before the answer is complete
- * (after it no reply function may be called), `release` once when the request is freed. */
+ * (reply functions do nothing from then on, and neither data() nor end() of the body comes any more),
+ * `release` once when the request is freed. A request isn't freed before control has returned to the
+ * event loop: a handler that has just answered may still look at it. */
 void req_on_gone(struct request *req, void (*gone)(struct request *, void *), void *ctx);
 void req_on_release(struct request *req, void (*release)(void *), void *ctx);
 void req_ref(struct request *req);
@@ -63,24 +69,29 @@ void req_body_discard(struct request *req); /* stop calling; drain the rest */
  * The answer: reply_status once, headers, then either reply_body (whole, Content-Length is set
  * here) or reply_stream_begin/write/end. HEAD sends the headers of the same answer.
  */
+/* Every answer carries X-Content-Type-Options: nosniff; a header may be set once. */
 void reply_status(struct request *req, int status);
 void reply_header(struct request *req, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void reply_body(struct request *req, const void *data, size_t len); /* completes the answer; copies data */
+/* A JSON answer at once: status, Content-Type, body. Takes ownership of the value. */
+struct json_object;
+void reply_json(struct request *req, int status, const char *media_type, struct json_object *value);
 /* Streaming: length < 0 = unknown. After begin, write copies data into the connection's queue. */
 void reply_stream_begin(struct request *req, int64_t length);
 void reply_stream_write(struct request *req, const void *data, size_t len);
 size_t reply_stream_queued(const struct request *req); /* bytes not yet taken by nginx */
-/* Called each time the queue has drained below 64 KiB. */
+/* Called from the event loop when a write had left 64 KiB or more in the queue and less is left now. A
+ * write that leaves less (see reply_stream_queued) isn't followed by a call: just go on writing. */
 void reply_stream_on_drain(struct request *req, void (*drain)(struct request *, void *), void *ctx);
 void reply_stream_end(struct request *req);
 void reply_stream_abort(struct request *req); /* breaks the connection: the client sees a short body */
 
 /*
  * Problem details (RFC 9457). `type` is the short name ("not-found"); status, title and Retry-After
- * defaults come from one table in problem.c. detail may be NULL. Extra members: a json-c object
+ * defaults come from one table in problem.c. Headers set before (Allow, Retry-After, …) stay, the status
+ * doesn't. detail may be NULL. Extra members: a json-c object
  * whose members are merged in (ownership taken), or NULL.
  */
-struct json_object;
 void reply_problem(struct request *req, const char *type, struct json_object *extra, const char *detail_fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
