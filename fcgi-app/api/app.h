@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../common/config.h"
+#include "common/config.h"
 
 struct ev_loop;
 struct db;

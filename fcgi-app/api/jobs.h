@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "http.h"
+#include "api/http.h"
 
 struct app;
 
