@@ -61,7 +61,8 @@ void pga_int2(struct pgarray *a, int16_t v);
 void pga_int4(struct pgarray *a, int32_t v);
 void pga_int8(struct pgarray *a, int64_t v);
 void pga_float8(struct pgarray *a, double v);
-void pga_uuid(struct pgarray *a, const struct uuid *v);            /* NULL pointer = SQL null, here and below */
+/* NULL pointer = SQL null, here and below: an empty value needs a pointer that isn't NULL. */
+void pga_uuid(struct pgarray *a, const struct uuid *v);
 void pga_text(struct pgarray *a, const char *v);
 void pga_textn(struct pgarray *a, const char *v, size_t len);      /* must be UTF-8 without NUL */
 void pga_bytea(struct pgarray *a, const void *v, size_t len);
