@@ -135,6 +135,7 @@ void pace_compute(const struct job_row *row, const struct job_type *type, const 
 	/* A time in the past would be no estimate. */
 	out->estimate_ms = done_at > now ? done_at : 0;
 	out->delay_ms += out->delay_ms * (jitter > 1000 ? 1000 : jitter) / 10000;
+	out->next_poll_ms = now + out->delay_ms;
 }
 
 int pace_retry_after(const struct pace *pace)

@@ -25,6 +25,7 @@ struct queue_view {
 
 struct pace {
 	int64_t delay_ms;    /* until the next poll; never less than the type's floor */
+	int64_t next_poll_ms; /* the same as a time, Unix ms */
 	int64_t estimate_ms; /* Unix ms at which the job is expected to be done; 0 = unknown */
 };
 

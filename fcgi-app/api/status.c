@@ -220,7 +220,7 @@ void status_stop(void)
 bool status_get(struct status_read *read, enum status_lane lane)
 {
 	read->primary = true;
-	if (lane == STATUS_POLL && with_replica) {
+	if (lane == STATUS_POLL && with_replica && read->min_version != STATUS_PRIMARY) {
 		read->primary = false;
 		if (lane_add(&replica_lane, &read->lane))
 			return true;

@@ -60,12 +60,14 @@ enum status_outcome { STATUS_FOUND, STATUS_MISSING, STATUS_AWAY };
 /* `row` is valid during the callback, NULL unless STATUS_FOUND. Another client's job is missing. */
 typedef void status_fn(void *ctx, enum status_outcome outcome, const struct job_row *row);
 
+#define STATUS_PRIMARY INT64_MAX /* as min_version: not from a standby */
+
 /* One read. Owned by the caller until called back; then it can be used again. */
 struct status_read {
 	struct lane_item lane;
 	struct uuid id;
 	const char *client;
-	int64_t min_version; /* STATUS_POLL: a standby that is behind this doesn't answer */
+	int64_t min_version; /* a standby that is behind this doesn't answer */
 	status_fn *done;
 	void *ctx;
 	bool primary; /* set here: the standby was asked already */

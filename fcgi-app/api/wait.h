@@ -1,0 +1,56 @@
+/*
+ * wait.h: requests that wait for their job. They tie up no process and no thread: an entry in a
+ * table and a timer each. What wakes them, in this order: the database's notification, a tick
+ * that reads all watched jobs again (notifications may be lost, or impossible), the deadline,
+ * at which the job is read for the last time.
+ */
+#ifndef LONGHAUL_API_WAIT_H
+#define LONGHAUL_API_WAIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <ev.h>
+
+#include "api/status.h"
+#include "common/ids.h"
+
+struct app;
+struct watched;
+
+/* Why a parked request is called: what the last read said. */
+enum park_outcome {
+	PARK_ROW,  /* changed or ended, or the time is up: see the row */
+	PARK_GONE, /* the job isn't there (any more) */
+	PARK_AWAY, /* the time is up and the database is away */
+};
+
+/* One waiting request; a member of its handler's state. Zeroed before park_prepare. */
+struct parked {
+	struct watched *job;
+	struct parked *next, **at; /* in the job's list */
+	ev_timer timer;
+	bool armed, time_is_up;
+	bool until_end;      /* only the end counts, not other changes */
+	bool want_result;    /* a row that says Completed comes with its inline result */
+	int64_t seen_version; /* the version that the client knows */
+	void (*wake)(struct parked *p, enum park_outcome outcome, const struct job_row *row);
+};
+
+void wait_start(struct app *a);
+void wait_stop(void);
+/* From the notification listener: the ids of ended jobs, 32 hexadecimal digits each, by commas. */
+void wait_notified(const char *payload);
+/* Answers all that are parked, as if their time were up. */
+void wait_expire_all(void);
+
+/* Enters the request for this job before the job is submitted, so that an early notification
+ * finds it. `client` is copied. */
+void park_prepare(struct parked *p, const struct uuid *id, const char *client);
+/* The job exists: wake() is called once, from the loop, at the latest soon after the deadline
+ * (monotonic ms). `registered`: the database knows already that this process waits. */
+void park_arm(struct parked *p, int64_t deadline, bool registered);
+/* Takes it out; fine at any time, also if it was never prepared. */
+void park_remove(struct parked *p);
+
+#endif
