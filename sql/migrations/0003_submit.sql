@@ -1,0 +1,216 @@
+-- Submitting.
+
+-- The id that a submit with id p_id will really get, its partition made sure of.
+-- An id whose time is before yesterday or past tomorrow (a wrong clock) keeps its random bits and
+-- takes the database's time.
+CREATE FUNCTION longhaul.input_open(p_id uuid) RETURNS uuid
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+DECLARE
+    v_today timestamptz := date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
+BEGIN
+    IF p_id >= longhaul.uuid_at(v_today - interval '1 day') AND p_id < longhaul.uuid_at(v_today + interval '2 days') THEN
+        RETURN p_id;
+    END IF;
+    RETURN (substr(longhaul.uuid_at(clock_timestamp())::text, 1, 13) || substr(p_id::text, 14))::uuid;
+END
+$$;
+COMMENT ON FUNCTION longhaul.input_open(uuid) IS 'The id under which a large input is to be stored, then submitted';
+
+-- Stores one piece of a large input. Pieces are 262144 bytes but for the last, p_seq counts from 0;
+-- all in one transaction with the submit_batch that makes the job. The same piece again is ignored:
+-- a request that nginx retries brings it twice.
+-- Writes: input_chunk.
+CREATE FUNCTION longhaul.input_chunk_put(p_job_id uuid, p_seq integer, p_data bytea) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+    INSERT INTO longhaul.input_chunk (job_id, seq, data) VALUES (p_job_id, p_seq, p_data)
+    ON CONFLICT (job_id, seq) DO NOTHING
+$$;
+COMMENT ON FUNCTION longhaul.input_chunk_put(uuid, integer, bytea) IS 'Stores one 262144-byte piece of a large input';
+
+-- Submits a batch of jobs. The arrays run in parallel, one element a job.
+--   p_id          UUIDv7; the insert is idempotent on it
+--   p_run_at      NULL = now
+--   p_input       NULL = already stored by input_chunk_put
+--   p_key         Idempotency-Key, NULL = none
+--   p_fingerprint SHA-256 of the request: tells a repeat from another request
+--   p_waiter      API process to notify at the end, NULL = none
+-- Returns a row per element: code 0 created, 1 this id exists with the same fingerprint, 2 the key
+-- made an earlier job (job_id) from the same request, 3 the key belongs to another request, 4 the id
+-- belongs to another request, 5 the key's job has been removed.
+-- Writes: idempotency_key, job, ready, delayed. Locks: nothing shared: a caller's transaction may
+-- stay open; only a submit with the same key or id waits for it (for at most lock_timeout).
+CREATE FUNCTION longhaul.submit_batch(
+    p_id uuid[], p_type_id integer[], p_client text[], p_priority smallint[], p_run_at timestamptz[],
+    p_media_type text[], p_input bytea[], p_input_size bigint[], p_key text[], p_fingerprint bytea[],
+    p_waiter bigint[], p_traceparent text[], p_request_id text[],
+    OUT ord integer, OUT code smallint, OUT job_id uuid, OUT created_at timestamptz, OUT seq bigint,
+    OUT version bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, longhaul, pg_temp
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET lock_timeout = '2s'
+AS $$
+DECLARE
+    v_today   timestamptz := date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
+    v_low     uuid := longhaul.uuid_at(v_today - interval '1 day');
+    v_high    uuid := longhaul.uuid_at(v_today + interval '2 days');
+    v_code    smallint[];
+    v_job     uuid[] := p_id;
+    v_keys    boolean := false;
+    v_made    integer[];
+    v_created timestamptz[];
+    v_seq     bigint[];
+    r         record;
+BEGIN
+    IF EXISTS (SELECT FROM unnest(p_id) AS i WHERE i < v_low OR i >= v_high) THEN
+        v_job := ARRAY(SELECT longhaul.input_open(u.i) FROM unnest(p_id) WITH ORDINALITY AS u(i, n) ORDER BY u.n);
+    END IF;
+
+    -- The transaction must have its id before it draws from ready_seq: the workers' trailing cursor
+    -- takes a transaction without one for not having drawn yet.
+    PERFORM pg_current_xact_id();
+
+    -- Keys first, in order, so that two batches with the same keys wait for each other and not in a ring.
+    IF EXISTS (SELECT FROM unnest(p_key) AS k WHERE k IS NOT NULL) THEN
+        v_keys := true;
+        v_code := array_fill(0::smallint, ARRAY[cardinality(p_id)]);
+        INSERT INTO longhaul.idempotency_key AS ik (client, type_id, key, job_id, fingerprint)
+        SELECT u.client, u.type_id, u.key, u.id, u.fingerprint
+          FROM unnest(p_client, p_type_id, p_key, v_job, p_fingerprint) AS u(client, type_id, key, id, fingerprint)
+         WHERE u.key IS NOT NULL
+         ORDER BY u.client, u.type_id, u.key, u.id
+        ON CONFLICT ON CONSTRAINT idempotency_key_pkey DO NOTHING;
+        -- A statement of its own: the one above does not see what it lost to.
+        FOR r IN
+            SELECT u.n, ik.job_id AS key_job, ik.fingerprint = u.fingerprint AS same
+              FROM unnest(p_client, p_type_id, p_key, v_job, p_fingerprint)
+                   WITH ORDINALITY AS u(client, type_id, key, id, fingerprint, n)
+              JOIN longhaul.idempotency_key ik USING (client, type_id, key)
+             WHERE u.key IS NOT NULL AND ik.job_id <> u.id
+        LOOP
+            v_code[r.n] := CASE WHEN r.same THEN 2 ELSE 3 END;
+            IF r.same THEN
+                v_job[r.n] := r.key_job;
+            END IF;
+        END LOOP;
+    END IF;
+
+    WITH u AS MATERIALIZED (
+        SELECT * FROM unnest(v_job, p_type_id, p_client, p_priority, p_run_at, p_media_type, p_input, p_input_size,
+                             p_fingerprint, p_waiter, p_traceparent, p_request_id)
+               WITH ORDINALITY AS x(id, type_id, client, priority, run_at, media_type, input, input_size,
+                                    fingerprint, waiter, traceparent, request_id, n)
+         WHERE NOT v_keys OR v_code[x.n] = 0
+         ORDER BY x.id
+    ), j AS (
+        INSERT INTO longhaul.job (id, type_id, client, priority, input_size, seq, created_at, run_at, fingerprint,
+                                  media_type, request_id, traceparent, input)
+        SELECT u.id, u.type_id, u.client, u.priority, u.input_size, nextval('longhaul.ready_seq'), clock_timestamp(),
+               CASE WHEN u.run_at > now() THEN u.run_at END, u.fingerprint, u.media_type, u.request_id, u.traceparent,
+               u.input
+          FROM u
+        ON CONFLICT DO NOTHING
+        RETURNING job.id, job.type_id, job.priority, job.seq, job.run_at, job.created_at, job.fingerprint
+    ), m AS MATERIALIZED (
+        SELECT u.n, u.waiter, j.* FROM u JOIN j ON j.id = u.id AND j.fingerprint = u.fingerprint
+    ), rd AS (
+        INSERT INTO longhaul.ready (type_id, priority, gen, attempt, seq, waiter, job_id)
+        SELECT DISTINCT ON (m.seq) m.type_id, m.priority, 1, 0, m.seq, m.waiter, m.id FROM m WHERE m.run_at IS NULL
+    ), dl AS (
+        INSERT INTO longhaul.delayed (job_id, run_at, type_id, priority, gen, attempt, seq)
+        SELECT DISTINCT ON (m.seq) m.id, m.run_at, m.type_id, m.priority, 1, 0, m.seq FROM m WHERE m.run_at IS NOT NULL
+    )
+    SELECT array_agg(m.n::integer), array_agg(m.created_at), array_agg(m.seq) INTO v_made, v_created, v_seq FROM m;
+
+    RETURN QUERY SELECT u.n, 0::smallint, v_job[u.n], u.c, u.s, 1::bigint << 32
+                   FROM unnest(v_made, v_created, v_seq) AS u(n, c, s);
+
+    IF coalesce(cardinality(v_made), 0) < cardinality(p_id) THEN
+        FOR r IN
+            SELECT u.n, u.id, u.type_id, u.client, u.fingerprint
+              FROM unnest(v_job, p_type_id, p_client, p_fingerprint)
+                   WITH ORDINALITY AS u(id, type_id, client, fingerprint, n)
+             WHERE v_made IS NULL OR u.n <> ALL (v_made)
+        LOOP
+            ord := r.n;
+            job_id := r.id;
+            version := 1::bigint << 32;
+            created_at := NULL;
+            seq := NULL;
+            code := 3;
+            IF NOT v_keys OR v_code[r.n] <> 3 THEN
+                SELECT j.created_at, j.seq,
+                       CASE WHEN v_keys AND v_code[r.n] = 2 THEN 2
+                            WHEN j.client = r.client AND j.type_id = r.type_id AND j.fingerprint = r.fingerprint THEN 1
+                            ELSE 4 END
+                  INTO created_at, seq, code
+                  FROM longhaul.job j WHERE j.id = r.id;
+                IF NOT FOUND THEN
+                    code := 5;
+                END IF;
+            END IF;
+            RETURN NEXT;
+        END LOOP;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION longhaul.submit_batch(uuid[], integer[], text[], smallint[], timestamptz[], text[], bytea[], bigint[],
+    text[], bytea[], bigint[], text[], text[]) IS 'Submits jobs, one array element each; idempotent on the id';
+
+-- Submits one job from SQL, inside whatever transaction the caller is in: the job exists if that commits.
+--   p_type       job type name
+--   p_input      the input, up to about 1 GB
+--   p_media_type must be one that the type accepts
+--   p_client     who will see the job over HTTP
+--   p_run_at     not before this time
+-- Returns the job's id. Workers notice within their polling interval; call longhaul.wake() after the
+-- commit to have it started at once.
+-- Writes: job, ready or delayed.
+CREATE FUNCTION longhaul.submit(p_type text, p_input bytea, p_media_type text DEFAULT 'application/json',
+                                p_client text DEFAULT 'sql', p_priority integer DEFAULT 0,
+                                p_run_at timestamptz DEFAULT NULL)
+RETURNS uuid
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+DECLARE
+    v_type longhaul.job_type;
+    v_id   uuid := (substr(longhaul.uuid_at(clock_timestamp())::text, 1, 13) || '-7' ||
+                    substr(gen_random_uuid()::text, 16, 21))::uuid;
+    v_code smallint;
+BEGIN
+    SELECT * INTO v_type FROM longhaul.job_type t WHERE t.name = p_type;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no job type "%"', p_type USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NOT (p_media_type = ANY (v_type.media_types) OR '*/*' = ANY (v_type.media_types)) THEN
+        RAISE EXCEPTION 'job type "%" does not accept %', p_type, p_media_type USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF length(p_input) > v_type.max_input_bytes THEN
+        RAISE EXCEPTION 'the input is larger than the % bytes that job type "%" accepts', v_type.max_input_bytes, p_type
+            USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+    IF p_priority NOT BETWEEN -100 AND 100 THEN
+        RAISE EXCEPTION 'priority must be between -100 and 100' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT s.code INTO v_code
+      FROM longhaul.submit_batch(ARRAY[v_id], ARRAY[v_type.type_id], ARRAY[p_client], ARRAY[p_priority::smallint],
+                                 ARRAY[p_run_at], ARRAY[p_media_type], ARRAY[p_input], ARRAY[length(p_input)::bigint],
+                                 ARRAY[NULL::text], ARRAY[sha256(p_input)], ARRAY[NULL::bigint], ARRAY[NULL::text],
+                                 ARRAY[NULL::text]) AS s;
+    IF v_code IS DISTINCT FROM 0 THEN
+        RAISE EXCEPTION 'the job was not accepted (code %)', v_code;
+    END IF;
+    RETURN v_id;
+END
+$$;
+COMMENT ON FUNCTION longhaul.submit(text, bytea, text, text, integer, timestamptz) IS 'Submits one job from SQL, in the caller''s transaction';
+
+-- Tells idle workers that jobs of these types wait. In a transaction of its own: NOTIFY serialises commits.
+CREATE FUNCTION longhaul.wake(p_type_ids integer[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    PERFORM pg_notify('longhaul_wake', array_to_string(p_type_ids, ','));
+END
+$$;
+COMMENT ON FUNCTION longhaul.wake(integer[]) IS 'Wakes idle workers for these job types';

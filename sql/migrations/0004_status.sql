@@ -1,0 +1,246 @@
+-- Reading: what API processes ask.
+
+-- Schema version: number of the newest migration.
+CREATE FUNCTION longhaul.schema_version() RETURNS integer
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+    SELECT max(version) FROM longhaul.migration
+$$;
+COMMENT ON FUNCTION longhaul.schema_version() IS 'Number of the newest migration applied';
+
+-- All job types, as an API process needs them.
+CREATE FUNCTION longhaul.api_types(
+    OUT type_id integer, OUT name text, OUT submit_path text, OUT collection text, OUT wait_ms integer,
+    OUT media_types text, OUT max_input_bytes bigint, OUT retention_s bigint, OUT poll_min_ms integer,
+    OUT poll_max_ms integer, OUT paused boolean, OUT max_queued bigint, OUT default_estimate_ms integer)
+RETURNS SETOF record
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+    SELECT t.type_id, t.name, t.submit_path, t.collection, t.wait_ms, array_to_string(t.media_types, ','),
+           t.max_input_bytes, extract(epoch FROM t.retention)::bigint, t.poll_min_ms, t.poll_max_ms, t.paused,
+           t.max_queued, t.default_estimate_ms
+      FROM longhaul.job_type t ORDER BY t.type_id
+$$;
+COMMENT ON FUNCTION longhaul.api_types() IS 'The job types, for API processes';
+
+-- Tells API processes and workers that a job type changed.
+CREATE FUNCTION longhaul.job_type_changed() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, longhaul, pg_temp AS $$
+BEGIN
+    PERFORM pg_notify('longhaul_types', '');
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION longhaul.job_type_changed() IS 'Trigger of job_type: NOTIFY longhaul_types';
+CREATE TRIGGER job_type_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON longhaul.job_type
+    FOR EACH STATEMENT EXECUTE FUNCTION longhaul.job_type_changed();
+
+-- The client that an API key belongs to; NULL if the key is unknown or revoked.
+CREATE FUNCTION longhaul.client_of_key(p_sha256 bytea) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+    SELECT k.client FROM longhaul.api_key k WHERE k.sha256 = p_sha256 AND k.revoked_at IS NULL
+$$;
+COMMENT ON FUNCTION longhaul.client_of_key(bytea) IS 'Client of an API key, given the SHA-256 of the key';
+
+-- Makes an API key for a client (made too, if new) and returns it: the only time it is seen.
+CREATE FUNCTION longhaul.create_api_key(p_client text, p_label text DEFAULT '') RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+DECLARE
+    -- Two version 4 UUIDs: 244 bits from the server's strong random source.
+    v_key text := 'lh_' || translate(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+BEGIN
+    INSERT INTO longhaul.client (name) VALUES (p_client) ON CONFLICT DO NOTHING;
+    INSERT INTO longhaul.api_key (sha256, client, label) VALUES (sha256(convert_to(v_key, 'UTF8')), p_client, p_label);
+    RETURN v_key;
+END
+$$;
+COMMENT ON FUNCTION longhaul.create_api_key(text, text) IS 'Makes an API key for a client and returns it, once';
+
+-- Where the jobs p_ids stand, for their owners p_clients (parallel arrays); a row per job that exists
+-- and belongs to that client. One statement: in two, a job that is being claimed could be missed.
+-- p_with_result: also the result of those whose result is stored in the row.
+-- Custom plans: with the ids as constants the planner opens only the days they are of; a generic
+-- plan locks every partition.
+-- status: 1 Queued, 2 InProgress, 3 Completed, 4 Failed, 5 Canceled. A job that is claimed ahead but
+-- not begun is Queued, and its version is that of before the claim.
+CREATE FUNCTION longhaul.status_batch(
+    p_ids uuid[], p_clients text[], p_with_result boolean,
+    OUT ord integer, OUT job_id uuid, OUT type_id integer, OUT status smallint, OUT version bigint,
+    OUT created_at timestamptz, OUT started_at timestamptz, OUT ended_at timestamptz, OUT expires_at timestamptz,
+    OUT attempt integer, OUT done bigint, OUT total bigint, OUT message text, OUT progress_at timestamptz,
+    OUT error text, OUT result_media_type text, OUT result_size bigint, OUT result bytea, OUT seq bigint,
+    OUT priority smallint, OUT run_at timestamptz, OUT input_size bigint, OUT cancel_requested boolean,
+    OUT result_gen integer)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
+SET search_path = pg_catalog, longhaul, pg_temp
+SET plan_cache_mode = force_custom_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_mergejoin = off SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT u.n::integer, j.id, j.type_id,
+           coalesce(o.status, CASE WHEN l.started_at IS NOT NULL THEN 2 ELSE 1 END)::smallint,
+           CASE WHEN o.job_id IS NOT NULL THEN o.gen::bigint << 32
+                WHEN l.job_id IS NULL THEN 1::bigint << 32
+                WHEN l.boot IS NOT NULL AND l.started_at IS NULL THEN (l.gen - 1)::bigint << 32
+                ELSE (l.gen::bigint << 32) | l.change END,
+           j.created_at, coalesce(o.started_at, l.started_at), o.ended_at, o.expires_at,
+           coalesce(o.attempt, CASE WHEN l.started_at IS NULL AND l.boot IS NOT NULL THEN l.attempt - 1 ELSE l.attempt END,
+                    0),
+           coalesce(o.done, l.done), coalesce(o.total, l.total), coalesce(o.message, l.message), l.progress_at,
+           o.error::text, o.result_media_type, o.result_size, CASE WHEN p_with_result THEN o.result END, j.seq,
+           j.priority, coalesce(d.run_at, j.run_at), j.input_size, c.job_id IS NOT NULL, o.result_gen
+      FROM longhaul.job j
+      JOIN unnest(p_ids, p_clients) WITH ORDINALITY AS u(id, client, n) ON u.id = j.id AND u.client = j.client
+      LEFT JOIN (SELECT * FROM longhaul.outcome x WHERE x.job_id = ANY (p_ids)) o ON o.job_id = j.id
+      LEFT JOIN longhaul.lease l ON l.job_id = j.id
+      LEFT JOIN longhaul.delayed d ON d.job_id = j.id
+      LEFT JOIN longhaul.cancel_request c ON c.job_id = j.id
+     WHERE j.id = ANY (p_ids);
+END
+$$;
+COMMENT ON FUNCTION longhaul.status_batch(uuid[], text[], boolean) IS 'Where these jobs of these clients stand';
+
+-- One piece (262144 bytes, the last may be shorter) of a job's result, wherever it is stored; NULL past the end.
+CREATE FUNCTION longhaul.result_chunk_get(p_job_id uuid, p_gen integer, p_seq integer) RETURNS bytea
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+DECLARE
+    v_data bytea;
+BEGIN
+    IF p_seq = 0 THEN
+        SELECT o.result INTO v_data FROM longhaul.outcome o WHERE o.job_id = p_job_id AND o.result_gen = p_gen;
+        IF v_data IS NOT NULL THEN
+            RETURN v_data;
+        END IF;
+    END IF;
+    SELECT r.data INTO v_data FROM longhaul.result_chunk r
+     WHERE r.job_id = p_job_id AND r.gen = p_gen AND r.seq = p_seq;
+    RETURN v_data;
+END
+$$;
+COMMENT ON FUNCTION longhaul.result_chunk_get(uuid, integer, integer) IS 'One piece of a result';
+
+-- A page of a client's jobs, newest first: keyset by id, never OFFSET.
+--   p_type_id, p_status, p_created_after: filters, NULL = all
+--   p_before: the page starts below this id (the previous page's scanned_to), NULL = the newest
+-- Looks at a bounded number of rows, so a page with filters may be short: scanned_to, the same in
+-- every row, is where the next page starts; NULL = that was all. If nothing matched but there is
+-- more, one row with job_id NULL tells where to go on.
+CREATE FUNCTION longhaul.list_jobs(
+    p_client text, p_type_id integer, p_status smallint, p_created_after timestamptz, p_before uuid, p_limit integer,
+    OUT ord integer, OUT job_id uuid, OUT type_id integer, OUT status smallint, OUT version bigint,
+    OUT created_at timestamptz, OUT started_at timestamptz, OUT ended_at timestamptz, OUT expires_at timestamptz,
+    OUT attempt integer, OUT done bigint, OUT total bigint, OUT message text, OUT progress_at timestamptz,
+    OUT error text, OUT result_media_type text, OUT result_size bigint, OUT result bytea, OUT seq bigint,
+    OUT priority smallint, OUT run_at timestamptz, OUT input_size bigint, OUT cancel_requested boolean,
+    OUT result_gen integer, OUT scanned_to uuid)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, longhaul, pg_temp
+SET plan_cache_mode = force_custom_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+DECLARE
+    v_look  integer := CASE WHEN p_status IS NULL AND p_type_id IS NULL THEN p_limit ELSE greatest(1000, p_limit) END;
+    v_low   uuid := CASE WHEN p_created_after IS NULL THEN '00000000-0000-0000-0000-000000000000'
+                         ELSE longhaul.uuid_at(p_created_after - interval '1 day') END;
+    v_high  uuid := coalesce(p_before, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+    v_all   uuid[];
+    v_ids   uuid[];
+    v_rows  integer;
+BEGIN
+    v_all := ARRAY(SELECT j.id FROM longhaul.job j
+                    WHERE j.client = p_client AND j.id < v_high AND j.id >= v_low
+                    ORDER BY j.id DESC LIMIT v_look);
+    v_ids := v_all;
+    IF p_type_id IS NOT NULL THEN
+        v_ids := ARRAY(SELECT j.id FROM longhaul.job j WHERE j.id = ANY (v_all) AND j.type_id = p_type_id
+                        ORDER BY j.id DESC);
+    END IF;
+    IF cardinality(v_all) = v_look THEN
+        scanned_to := v_all[v_look];
+    END IF;
+    v_rows := 0;
+    FOR ord, job_id, type_id, status, version, created_at, started_at, ended_at, expires_at, attempt, done, total,
+        message, progress_at, error, result_media_type, result_size, result, seq, priority, run_at, input_size,
+        cancel_requested, result_gen, scanned_to IN
+        WITH s AS (
+            SELECT row_number() OVER (ORDER BY b.job_id DESC)::integer AS place, b.*
+              FROM longhaul.status_batch(v_ids, array_fill(p_client, ARRAY[cardinality(v_ids)]), false) b
+             WHERE (p_status IS NULL OR b.status = p_status)
+               AND (p_created_after IS NULL OR b.created_at > p_created_after)
+               AND (b.expires_at IS NULL OR b.expires_at > now())
+        ), page AS (
+            SELECT s.*, max(s.place) OVER () AS matched FROM s
+        )
+        SELECT p.place, p.job_id, p.type_id, p.status, p.version, p.created_at, p.started_at, p.ended_at, p.expires_at,
+               p.attempt, p.done, p.total, p.message, p.progress_at, p.error, p.result_media_type, p.result_size,
+               p.result, p.seq, p.priority, p.run_at, p.input_size, p.cancel_requested, p.result_gen,
+               -- A full page ends at its last row, which may be above where the look ended.
+               CASE WHEN p.matched > p_limit
+                    THEN (SELECT q.job_id FROM page q WHERE q.place = p_limit)
+                    ELSE scanned_to END
+          FROM page p WHERE p.place <= p_limit ORDER BY p.place
+    LOOP
+        v_rows := v_rows + 1;
+        RETURN NEXT;
+    END LOOP;
+    IF v_rows = 0 AND scanned_to IS NOT NULL THEN
+        ord := 0;
+        job_id := NULL;
+        RETURN NEXT;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION longhaul.list_jobs(text, integer, smallint, timestamptz, uuid, integer) IS 'A page of a client''s jobs, newest first';
+
+-- Registers an API process as waiting for these jobs; finish then tells it. The caller reads the
+-- status again afterwards: what ended before this committed is not told.
+-- Writes: waiter.
+CREATE FUNCTION longhaul.watch(p_ids uuid[], p_waiter bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    INSERT INTO longhaul.waiter (job_id, waiter)
+    SELECT DISTINCT i, p_waiter FROM unnest(p_ids) AS i ORDER BY i
+    ON CONFLICT DO NOTHING;
+END
+$$;
+COMMENT ON FUNCTION longhaul.watch(uuid[], bigint) IS 'Asks to be notified when these jobs end';
+
+-- How each type stands: what waits (counted up to 10,000), what runs, how old the head is, how fast
+-- it goes. Counting starts where the workers say that nothing waits any more: dead rows below
+-- cost nothing.
+CREATE FUNCTION longhaul.queue_state(
+    OUT type_id integer, OUT depth integer, OUT running integer, OUT head_age_ms bigint, OUT mean_ms double precision,
+    OUT finish_per_s double precision, OUT workers integer, OUT slots integer)
+RETURNS SETOF record
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, longhaul, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+    SELECT t.type_id, d.depth, coalesce(w.running, 0),
+           CASE WHEN d.head IS NOT NULL THEN
+               greatest(0, extract(epoch FROM clock_timestamp() - longhaul.uuid_time(d.head)) * 1000)::bigint END,
+           w.mean_ms, coalesce(w.finish_per_s, 0), coalesce(w.workers, 0), coalesce(w.slots, 0)
+      FROM longhaul.job_type t
+      LEFT JOIN LATERAL (
+          SELECT sum(x.running)::integer AS running, sum(x.finish_per_s) AS finish_per_s, count(*)::integer AS workers,
+                 sum(x.slots)::integer AS slots, min(x.floor_seq) AS floor_seq,
+                 sum(x.mean_ms * greatest(x.finish_per_s, 0.001)) FILTER (WHERE x.mean_ms IS NOT NULL) /
+                     nullif(sum(greatest(x.finish_per_s, 0.001)) FILTER (WHERE x.mean_ms IS NOT NULL), 0) AS mean_ms
+            FROM longhaul.worker_type x JOIN longhaul.worker k ON k.boot = x.boot
+           WHERE x.type_id = t.type_id AND k.dead_at IS NULL AND k.stopped_at IS NULL AND k.lease_until > now()
+      ) w ON true
+      CROSS JOIN LATERAL (
+          SELECT count(*)::integer AS depth, (array_agg(q.job_id))[1] AS head
+            FROM (SELECT job_id FROM longhaul.ready r WHERE r.type_id = t.type_id AND r.priority > 0
+                  UNION ALL
+                  SELECT job_id FROM longhaul.ready r WHERE r.type_id = t.type_id AND r.priority = 0 AND r.seq < 0
+                  UNION ALL
+                  SELECT job_id FROM longhaul.ready r WHERE r.type_id = t.type_id AND r.priority = 0
+                                                   AND r.seq > greatest(coalesce(w.floor_seq, 0), 0)
+                  UNION ALL
+                  SELECT job_id FROM longhaul.ready r WHERE r.type_id = t.type_id AND r.priority < 0
+                  LIMIT 10000) q
+      ) d
+$$;
+COMMENT ON FUNCTION longhaul.queue_state() IS 'Depth, running, age and speed of each job type';

@@ -1,0 +1,389 @@
+-- Workers: lease of the host, claim, progress, rescue.
+--
+-- The fence: the pair (boot, number) that a worker gives a claim from its own memory. Every later
+-- write names it; a write whose lease row is gone or names another pair changes nothing. A
+-- sequence would not do: after a crash of the server that lost an unflushed claim, it could hand out
+-- the same number again.
+
+-- Registers a daemon; its lease runs from now.
+CREATE FUNCTION longhaul.worker_start(p_boot uuid, p_host text, p_pid integer, p_version text, p_lease_ms integer)
+RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+    INSERT INTO longhaul.worker (boot, host, pid, version, lease_until)
+    VALUES (p_boot, p_host, p_pid, p_version, clock_timestamp() + p_lease_ms * interval '1 ms')
+    ON CONFLICT (boot) DO NOTHING
+$$;
+COMMENT ON FUNCTION longhaul.worker_start(uuid, text, integer, text, integer) IS 'Registers a worker daemon';
+
+-- Puts claimed jobs back: their lease rows must exist and are kept without an owner. p_delay_ms NULL
+-- or <= 0: claimable at once, before all others of their priority. Internal.
+-- Writes: lease, ready, delayed, cancel_request.
+CREATE FUNCTION longhaul.put_back(p_job_ids uuid[], p_delay_ms bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, longhaul, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+BEGIN
+    WITH u AS (
+        SELECT * FROM unnest(p_job_ids, p_delay_ms) AS x(id, delay_ms) ORDER BY x.id
+    ), l AS (
+        UPDATE longhaul.lease SET boot = NULL, fence = NULL, gen = lease.gen + 1, change = 0, claimed_at = NULL,
+               started_at = NULL, progress_at = NULL, done = NULL, total = NULL, message = NULL
+          FROM u WHERE lease.job_id = u.id
+        RETURNING lease.job_id, lease.type_id, lease.priority, lease.gen, lease.attempt, lease.seq, lease.waiter, u.delay_ms
+    ), r AS (
+        INSERT INTO longhaul.ready (type_id, priority, gen, attempt, seq, waiter, job_id)
+        SELECT l.type_id, l.priority, l.gen, l.attempt, l.seq - (1::bigint << 62), l.waiter, l.job_id
+          FROM l WHERE coalesce(l.delay_ms, 0) <= 0
+    )
+    INSERT INTO longhaul.delayed (job_id, run_at, type_id, priority, gen, attempt, seq)
+    SELECT l.job_id, clock_timestamp() + l.delay_ms * interval '1 ms', l.type_id, l.priority, l.gen, l.attempt, l.seq
+      FROM l WHERE l.delay_ms > 0;
+    DELETE FROM longhaul.cancel_request c WHERE c.job_id = ANY (p_job_ids);
+END
+$$;
+COMMENT ON FUNCTION longhaul.put_back(uuid[], bigint[]) IS 'Internal: returns claimed jobs to the queue';
+
+-- Renews the lease of the daemon p_boot and stores what it serves (parallel arrays, one element a type).
+-- Returns a row per running job of its that somebody wants canceled, at least one row; alive false:
+-- the lease was taken away, everything it holds is lost.
+-- Writes: worker, worker_type.
+CREATE FUNCTION longhaul.worker_beat(
+    p_boot uuid, p_lease_ms integer, p_type_ids integer[], p_slots integer[], p_running integer[],
+    p_finish_per_s double precision[], p_mean_ms double precision[], p_floor bigint[],
+    OUT alive boolean, OUT job_id uuid)
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    UPDATE longhaul.worker w SET beat_at = clock_timestamp(),
+           lease_until = clock_timestamp() + p_lease_ms * interval '1 ms'
+     WHERE w.boot = p_boot AND w.dead_at IS NULL AND w.stopped_at IS NULL;
+    alive := FOUND;
+    IF NOT alive THEN
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    INSERT INTO longhaul.worker_type AS t (boot, type_id, slots, running, finish_per_s, mean_ms, floor_seq)
+    SELECT p_boot, u.* FROM unnest(p_type_ids, p_slots, p_running, p_finish_per_s, p_mean_ms, p_floor) AS u
+    ON CONFLICT (boot, type_id) DO UPDATE
+       SET slots = excluded.slots, running = excluded.running, finish_per_s = excluded.finish_per_s,
+           mean_ms = excluded.mean_ms, floor_seq = excluded.floor_seq, updated_at = now();
+    FOR job_id IN SELECT c.job_id FROM longhaul.cancel_request c WHERE c.boot = p_boot LOOP
+        RETURN NEXT;
+    END LOOP;
+    IF job_id IS NULL THEN
+        RETURN NEXT;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION longhaul.worker_beat(uuid, integer, integer[], integer[], integer[], double precision[], double precision[], bigint[])
+    IS 'Renews a worker''s lease; returns what it should cancel';
+
+-- Says that a daemon is gone for good. What it still holds is put back at once.
+CREATE FUNCTION longhaul.worker_stop(p_boot uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+DECLARE
+    v_left uuid[];
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('longhaul.boot'), hashtext(p_boot::text));
+    UPDATE longhaul.worker SET stopped_at = clock_timestamp(), lease_until = clock_timestamp()
+     WHERE boot = p_boot AND dead_at IS NULL AND stopped_at IS NULL;
+    IF FOUND THEN
+        UPDATE longhaul.lease l SET attempt = l.attempt - 1 WHERE l.boot = p_boot;
+        v_left := ARRAY(SELECT l.job_id FROM longhaul.lease l WHERE l.boot = p_boot ORDER BY l.job_id);
+        PERFORM longhaul.put_back(v_left, array_fill(NULL::bigint, ARRAY[cardinality(v_left)]));
+    END IF;
+    DELETE FROM longhaul.worker_type WHERE boot = p_boot;
+END
+$$;
+COMMENT ON FUNCTION longhaul.worker_stop(uuid) IS 'Ends a worker daemon''s registration';
+
+-- The job types with these names, as a worker needs them.
+CREATE FUNCTION longhaul.worker_types(
+    p_names text[],
+    OUT type_id integer, OUT name text, OUT max_attempts integer, OUT timeout_ms integer, OUT paused boolean)
+RETURNS SETOF record
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+    SELECT t.type_id, t.name, t.max_attempts, t.timeout_ms, t.paused FROM longhaul.job_type t WHERE t.name = ANY (p_names)
+$$;
+COMMENT ON FUNCTION longhaul.worker_types(text[]) IS 'The job types that a worker serves';
+
+-- Where the trailing cursor may go: a transaction that draws from ready_seq has its id first (see
+-- submit_batch), so once every transaction older than xmax has ended (a later xmin >= xmax), no
+-- place up to last_seq can still appear.
+CREATE FUNCTION longhaul.queue_horizon(OUT last_seq bigint, OUT xmax bigint, OUT xmin bigint)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+DECLARE
+    v_snapshot pg_snapshot;
+BEGIN
+    -- The sequence first: what is drawn after this line is not covered.
+    SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END INTO last_seq FROM longhaul.ready_seq s;
+    v_snapshot := pg_current_snapshot();
+    xmax := pg_snapshot_xmax(v_snapshot)::text::bigint;
+    xmin := pg_snapshot_xmin(v_snapshot)::text::bigint;
+END
+$$;
+COMMENT ON FUNCTION longhaul.queue_horizon() IS 'Newest place in the queue and the transactions that may still add below it';
+
+-- What the handlers of these claimed jobs need to know. Internal: a function of its own because its
+-- plan must be made for the ids at hand (see status_batch), while those of claim must not.
+CREATE FUNCTION longhaul.claimed_rows(
+    p_ids uuid[],
+    OUT job_id uuid, OUT client text, OUT media_type text, OUT input_size bigint, OUT input bytea, OUT traceparent text,
+    OUT request_id text, OUT expires_at timestamptz)
+RETURNS SETOF record
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 500
+SET search_path = pg_catalog, longhaul, pg_temp
+SET plan_cache_mode = force_custom_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY SELECT j.id, j.client, j.media_type, j.input_size, j.input, j.traceparent, j.request_id,
+                        j.created_at + t.lifetime
+                   FROM longhaul.job j JOIN longhaul.job_type t ON t.type_id = j.type_id
+                  WHERE j.id = ANY (p_ids);
+END
+$$;
+COMMENT ON FUNCTION longhaul.claimed_rows(uuid[]) IS 'Internal: inputs and particulars of claimed jobs';
+
+-- Claims jobs for the daemon p_boot.
+--   p_fence      row i of the answer has fence p_fence + i; the caller never uses a number twice
+--   p_type_ids, p_priorities, p_after, p_limits: parallel; one element per priority that the worker
+--                knows of a type, higher priorities first: take what lies above seq p_after.
+--                p_limits is the type's, the same in each of its elements
+--   p_look_back  also take jobs that were put back (negative seq) and look for other priorities
+-- Commits without waiting for the disk: a claim that a crash loses is a job that still waits, and
+-- the fence keeps the ghost out. Raises LH001 if the daemon's lease has been taken away.
+-- Writes: ready, lease. Locks: the rows; an advisory lock shared with other claims of this daemon,
+-- against rescue.
+CREATE FUNCTION longhaul.claim(
+    p_boot uuid, p_fence bigint, p_type_ids integer[], p_priorities smallint[], p_after bigint[], p_limits integer[],
+    p_look_back boolean,
+    OUT job_id uuid, OUT type_id integer, OUT priority smallint, OUT seq bigint, OUT fence bigint, OUT attempt integer,
+    OUT gen integer, OUT client text, OUT media_type text, OUT input_size bigint, OUT input bytea, OUT traceparent text,
+    OUT request_id text, OUT expires_at timestamptz)
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, longhaul, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+DECLARE
+    v_types  integer[] := '{}';
+    v_prios  smallint[] := '{}';
+    v_after  bigint[] := '{}';
+    v_upto   bigint[] := '{}';
+    v_limits integer[] := '{}';
+    v_taken  longhaul.lease[] := '{}';
+    v_some   longhaul.lease[];
+    v_last   integer := -1;
+    v_left   integer := 0;
+    v_above  smallint;
+    v_below  smallint;
+    v_found  smallint;
+    v_fence  bigint := p_fence;
+    c_top    CONSTANT bigint := 9223372036854775807;
+    i        integer;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    PERFORM pg_advisory_xact_lock_shared(hashtext('longhaul.boot'), hashtext(p_boot::text));
+    IF NOT EXISTS (SELECT FROM longhaul.worker w
+                    WHERE w.boot = p_boot AND w.dead_at IS NULL AND w.stopped_at IS NULL) THEN
+        RAISE EXCEPTION 'the lease of worker % is lost', p_boot USING ERRCODE = 'LH001';
+    END IF;
+
+    -- The ranges to look through, in order.
+    FOR i IN 1 .. cardinality(p_type_ids) LOOP
+        IF p_look_back THEN
+            -- Priorities that the caller doesn't know lie between those it does.
+            v_above := CASE WHEN i > 1 AND p_type_ids[i - 1] = p_type_ids[i] THEN p_priorities[i - 1] ELSE 32767 END;
+            LOOP
+                SELECT r.priority INTO v_found FROM longhaul.ready r
+                 WHERE r.type_id = p_type_ids[i] AND r.priority < v_above AND r.priority > p_priorities[i]
+                 ORDER BY r.priority DESC LIMIT 1;
+                EXIT WHEN NOT FOUND;
+                v_types := v_types || p_type_ids[i];
+                v_prios := v_prios || v_found;
+                v_after := v_after || -c_top;
+                v_upto := v_upto || c_top;
+                v_limits := v_limits || p_limits[i];
+                v_above := v_found;
+            END LOOP;
+            v_types := v_types || p_type_ids[i];
+            v_prios := v_prios || p_priorities[i];
+            v_after := v_after || -c_top;
+            v_upto := v_upto || 0::bigint;
+            v_limits := v_limits || p_limits[i];
+        END IF;
+        v_types := v_types || p_type_ids[i];
+        v_prios := v_prios || p_priorities[i];
+        v_after := v_after || p_after[i];
+        v_upto := v_upto || c_top;
+        v_limits := v_limits || p_limits[i];
+        IF p_look_back AND (i = cardinality(p_type_ids) OR p_type_ids[i + 1] <> p_type_ids[i]) THEN
+            v_below := p_priorities[i];
+            LOOP
+                SELECT r.priority INTO v_found FROM longhaul.ready r
+                 WHERE r.type_id = p_type_ids[i] AND r.priority < v_below
+                 ORDER BY r.priority DESC LIMIT 1;
+                EXIT WHEN NOT FOUND;
+                v_types := v_types || p_type_ids[i];
+                v_prios := v_prios || v_found;
+                v_after := v_after || -c_top;
+                v_upto := v_upto || c_top;
+                v_limits := v_limits || p_limits[i];
+                v_below := v_found;
+            END LOOP;
+        END IF;
+    END LOOP;
+
+    FOR i IN 1 .. cardinality(v_types) LOOP
+        IF v_types[i] <> v_last THEN
+            v_last := v_types[i];
+            v_left := v_limits[i];
+        END IF;
+        CONTINUE WHEN v_left <= 0;
+        -- Delete by the ctids of the locking subquery: a join on the key is planned ten times slower.
+        WITH c AS (
+            DELETE FROM longhaul.ready r
+             WHERE r.ctid = ANY (ARRAY(
+                       SELECT q.ctid FROM longhaul.ready q
+                        WHERE q.type_id = v_types[i] AND q.priority = v_prios[i]
+                          AND q.seq > v_after[i] AND q.seq < v_upto[i]
+                        ORDER BY q.seq LIMIT v_left FOR UPDATE SKIP LOCKED))
+            RETURNING r.*
+        ), n AS MATERIALIZED (
+            SELECT c.*, v_fence + row_number() OVER (ORDER BY c.seq) - 1 AS new_fence FROM c
+        ), first AS (
+            INSERT INTO longhaul.lease AS l (job_id, boot, fence, type_id, priority, gen, attempt, seq, claimed_at, waiter)
+            SELECT n.job_id, p_boot, n.new_fence, n.type_id, n.priority, n.gen + 1, n.attempt + 1, n.seq,
+                   clock_timestamp(), n.waiter
+              FROM n WHERE n.gen = 1
+            RETURNING l.*
+        ), again AS (
+            UPDATE longhaul.lease l SET boot = p_boot, fence = n.new_fence, gen = n.gen + 1, attempt = n.attempt + 1,
+                   change = 0, claimed_at = clock_timestamp()
+              FROM n WHERE n.gen > 1 AND l.job_id = n.job_id
+            RETURNING l.*
+        )
+        SELECT array_agg(ROW(x.*)::longhaul.lease) INTO v_some
+          FROM (SELECT * FROM first UNION ALL SELECT * FROM again) x;
+        IF v_some IS NOT NULL THEN
+            v_taken := v_taken || v_some;
+            v_left := v_left - cardinality(v_some);
+            v_fence := v_fence + cardinality(v_some);
+        END IF;
+    END LOOP;
+
+    IF cardinality(v_taken) > 0 THEN
+        RETURN QUERY
+        -- seq as it stood in ready: the caller's cursor must not be moved by a job that was put back.
+        SELECT l.job_id, l.type_id, l.priority, CASE WHEN l.gen > 2 THEN l.seq - (1::bigint << 62) ELSE l.seq END,
+               l.fence, l.attempt, l.gen, j.client, j.media_type, j.input_size, j.input, j.traceparent, j.request_id, j.expires_at
+          FROM unnest(v_taken) AS l
+          JOIN longhaul.claimed_rows(ARRAY(SELECT x.job_id FROM unnest(v_taken) AS x)) j ON j.job_id = l.job_id;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION longhaul.claim(uuid, bigint, integer[], smallint[], bigint[], integer[], boolean)
+    IS 'Claims waiting jobs for a worker, SKIP LOCKED, in order of priority and seq';
+
+-- Progress of running jobs (parallel arrays). p_age_ms: since the handler began; NULL = not begun, the row
+-- only asks whether the lease holds. done, total, message NULL = unchanged.
+-- Returns the jobs whose lease is lost: stop their handlers, write nothing more.
+-- Commits without waiting for the disk. Writes: lease.
+CREATE FUNCTION longhaul.progress_batch(
+    p_boot uuid, p_job_ids uuid[], p_fences bigint[], p_age_ms integer[], p_done bigint[], p_total bigint[],
+    p_messages text[])
+RETURNS SETOF uuid
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, longhaul, pg_temp
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    RETURN QUERY
+    WITH u AS MATERIALIZED (
+        SELECT * FROM unnest(p_job_ids, p_fences, p_age_ms, p_done, p_total, p_messages)
+                      AS x(id, fence, age_ms, done, total, message) ORDER BY x.id
+    ), held AS (
+        UPDATE longhaul.lease l
+           SET started_at = coalesce(l.started_at, clock_timestamp() - u.age_ms * interval '1 ms'),
+               change = CASE WHEN l.started_at IS NULL AND u.age_ms IS NULL THEN l.change ELSE l.change + 1 END,
+               progress_at = CASE WHEN u.done IS NULL THEN l.progress_at ELSE clock_timestamp() END,
+               done = coalesce(u.done, l.done),
+               total = coalesce(u.total, l.total),
+               message = coalesce(u.message, l.message)
+          FROM u WHERE l.job_id = u.id AND l.boot = p_boot AND l.fence = u.fence
+        RETURNING l.job_id
+    )
+    SELECT u.id FROM u WHERE NOT EXISTS (SELECT FROM held WHERE held.job_id = u.id);
+END
+$$;
+COMMENT ON FUNCTION longhaul.progress_batch(uuid, uuid[], bigint[], integer[], bigint[], bigint[], text[])
+    IS 'Stores progress; returns the jobs whose lease is lost';
+
+-- One piece of a job's large input; NULL past its end.
+CREATE FUNCTION longhaul.input_chunk_get(p_job_id uuid, p_seq integer) RETURNS bytea
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+BEGIN
+    RETURN (SELECT c.data FROM longhaul.input_chunk c WHERE c.job_id = p_job_id AND c.seq = p_seq);
+END
+$$;
+COMMENT ON FUNCTION longhaul.input_chunk_get(uuid, integer) IS 'One piece of a large input';
+
+-- Stores one piece of a large result, for the holder of the lease only: false = the lease is lost.
+-- Commits without waiting for the disk: the finish that makes it visible waits, and is behind it in the log.
+-- Writes: result_chunk. Locks: the lease row, against its being taken meanwhile.
+CREATE FUNCTION longhaul.result_chunk_put(p_boot uuid, p_job_id uuid, p_fence bigint, p_seq integer, p_data bytea)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+DECLARE
+    v_gen integer;
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    SELECT l.gen INTO v_gen FROM longhaul.lease l
+     WHERE l.job_id = p_job_id AND l.boot = p_boot AND l.fence = p_fence FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO longhaul.result_chunk (job_id, gen, seq, data) VALUES (p_job_id, v_gen, p_seq, p_data)
+    ON CONFLICT ON CONSTRAINT result_chunk_pkey DO NOTHING;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION longhaul.result_chunk_put(uuid, uuid, bigint, integer, bytea) IS 'Stores one 262144-byte piece of a result';
+
+-- Moves jobs whose time has come from delayed to ready, at most p_limit. Several workers may call it at once.
+-- Returns how many it moved and the milliseconds until the next is due (NULL = none waits).
+-- A first attempt gets a new seq (the one it drew long ago lies below the workers' cursors).
+-- Writes: delayed, ready.
+CREATE FUNCTION longhaul.promote_due(p_limit integer, OUT moved integer, OUT next_due_ms bigint)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, longhaul, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+BEGIN
+    moved := 0;
+    SELECT ceil(extract(epoch FROM min(d.run_at) - clock_timestamp()) * 1000)::bigint INTO next_due_ms
+      FROM longhaul.delayed d;
+    IF next_due_ms IS NULL OR next_due_ms > 0 THEN
+        RETURN;
+    END IF;
+    PERFORM pg_current_xact_id(); -- before drawing from ready_seq: see submit_batch
+    WITH d AS (
+        DELETE FROM longhaul.delayed x
+         WHERE x.ctid = ANY (ARRAY(SELECT q.ctid FROM longhaul.delayed q WHERE q.run_at <= clock_timestamp()
+                                   ORDER BY q.run_at LIMIT p_limit FOR UPDATE SKIP LOCKED))
+        RETURNING x.*
+    ), i AS (
+        INSERT INTO longhaul.ready (type_id, priority, gen, attempt, seq, job_id)
+        SELECT d.type_id, d.priority, d.gen, d.attempt,
+               CASE WHEN d.gen = 1 THEN nextval('longhaul.ready_seq') ELSE d.seq - (1::bigint << 62) END, d.job_id
+          FROM d ORDER BY d.run_at, d.seq
+        RETURNING 1
+    )
+    SELECT count(*) INTO moved FROM i;
+    SELECT greatest(0, ceil(extract(epoch FROM min(d.run_at) - clock_timestamp()) * 1000))::bigint INTO next_due_ms
+      FROM longhaul.delayed d;
+END
+$$;
+COMMENT ON FUNCTION longhaul.promote_due(integer) IS 'Makes delayed jobs claimable when their time has come';

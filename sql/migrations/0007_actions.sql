@@ -1,0 +1,111 @@
+-- Cancel, delete, retry.
+
+-- Cancels a client's job. Returns 0 there is none, 1 canceled (it was waiting), 2 its worker has been
+-- told, 3 it was canceled already, 4 it has ended otherwise.
+-- Writes: ready, delayed, lease, outcome, cancel_request, waiter. Locks: the job's row in the queue: waits
+-- for a claim that is under way.
+CREATE FUNCTION longhaul.cancel_job(p_id uuid, p_client text) RETURNS smallint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, longhaul, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+DECLARE
+    v_job    longhaul.job;
+    v_status smallint;
+    v_boot   uuid;
+BEGIN
+    SELECT j.id, j.type_id, j.client, j.priority, j.input_size, j.seq, j.created_at, j.run_at
+      INTO v_job.id, v_job.type_id, v_job.client, v_job.priority, v_job.input_size, v_job.seq, v_job.created_at, v_job.run_at
+      FROM longhaul.job j WHERE j.id = p_id AND j.client = p_client;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    -- The job may be on its way from one table to the next: look again until it is found in one.
+    FOR i IN 1 .. 10 LOOP
+        SELECT o.status INTO v_status FROM longhaul.outcome o WHERE o.job_id = p_id;
+        IF FOUND THEN
+            RETURN CASE WHEN v_status = 5 THEN 3 ELSE 4 END;
+        END IF;
+
+        DELETE FROM longhaul.ready r
+         WHERE r.type_id = v_job.type_id AND r.priority = v_job.priority
+           AND r.seq IN (v_job.seq, v_job.seq - (1::bigint << 62)) AND r.job_id = p_id;
+        IF NOT FOUND THEN
+            DELETE FROM longhaul.delayed d WHERE d.job_id = p_id;
+        END IF;
+        IF NOT FOUND AND v_job.run_at IS NOT NULL THEN
+            -- Its seq was drawn anew when its time came.
+            DELETE FROM longhaul.ready r
+             WHERE r.type_id = v_job.type_id AND r.priority = v_job.priority AND r.job_id = p_id;
+        END IF;
+        IF FOUND THEN
+            PERFORM longhaul.end_jobs(ARRAY[p_id], 5::smallint, ARRAY[NULL::jsonb]);
+            RETURN 1;
+        END IF;
+
+        SELECT l.boot INTO v_boot FROM longhaul.lease l WHERE l.job_id = p_id FOR UPDATE;
+        IF FOUND AND v_boot IS NOT NULL THEN
+            INSERT INTO longhaul.cancel_request (job_id, boot) VALUES (p_id, v_boot)
+            ON CONFLICT (job_id) DO UPDATE SET boot = excluded.boot;
+            PERFORM pg_notify('longhaul_worker_' || translate(v_boot::text, '-', ''),
+                              'cancel ' || translate(p_id::text, '-', ''));
+            RETURN 2;
+        END IF;
+    END LOOP;
+    RAISE EXCEPTION 'job % could not be found in the queue', p_id USING ERRCODE = 'object_in_use';
+END
+$$;
+COMMENT ON FUNCTION longhaul.cancel_job(uuid, text) IS 'Cancels a client''s job';
+
+-- Removes a client's ended job with its input and result. Returns 0 there is none, 1 removed, 2 it has not ended.
+-- Writes: job, outcome, input_chunk, result_chunk.
+CREATE FUNCTION longhaul.delete_job(p_id uuid, p_client text) RETURNS smallint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM longhaul.job j WHERE j.id = p_id AND j.client = p_client) THEN
+        RETURN 0;
+    END IF;
+    DELETE FROM longhaul.outcome o WHERE o.job_id = p_id;
+    IF NOT FOUND THEN
+        RETURN 2;
+    END IF;
+    DELETE FROM longhaul.job j WHERE j.id = p_id;
+    DELETE FROM longhaul.input_chunk c WHERE c.job_id = p_id;
+    DELETE FROM longhaul.result_chunk c WHERE c.job_id = p_id;
+    RETURN 1;
+END
+$$;
+COMMENT ON FUNCTION longhaul.delete_job(uuid, text) IS 'Removes a client''s ended job';
+
+-- Queues a client's Failed or Canceled job again. Returns 0 there is none, 1 queued, 2 it is live or Completed.
+-- Writes: outcome, lease, ready.
+CREATE FUNCTION longhaul.retry_job(p_id uuid, p_client text) RETURNS smallint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+DECLARE
+    v_type     integer;
+    v_priority smallint;
+    v_seq      bigint;
+    v_gen      integer;
+    v_attempt  integer;
+BEGIN
+    SELECT j.type_id, j.priority, j.seq INTO v_type, v_priority, v_seq
+      FROM longhaul.job j WHERE j.id = p_id AND j.client = p_client;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    DELETE FROM longhaul.outcome o WHERE o.job_id = p_id AND o.status IN (4, 5) AND o.expires_at > now()
+    RETURNING o.gen + 1, o.attempt INTO v_gen, v_attempt;
+    IF NOT FOUND THEN
+        RETURN 2;
+    END IF;
+    INSERT INTO longhaul.lease (job_id, type_id, priority, gen, attempt, attempt_base, seq)
+    VALUES (p_id, v_type, v_priority, v_gen, v_attempt, v_attempt, v_seq);
+    INSERT INTO longhaul.ready (type_id, priority, gen, attempt, seq, job_id)
+    VALUES (v_type, v_priority, v_gen, v_attempt, v_seq - (1::bigint << 62), p_id);
+    PERFORM pg_notify('longhaul_wake', v_type::text);
+    RETURN 1;
+END
+$$;
+COMMENT ON FUNCTION longhaul.retry_job(uuid, text) IS 'Queues a client''s Failed or Canceled job again';

@@ -1,0 +1,173 @@
+-- The worked example: a bulk import of accounts.
+
+CREATE TABLE longhaul.account (
+    email       text COLLATE "C" NOT NULL,
+    name        text NOT NULL,
+    external_id text,
+    extra       jsonb,
+    imported_by uuid NOT NULL,
+    updated_at  timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX account_email ON longhaul.account (lower(email));
+COMMENT ON TABLE longhaul.account IS 'Accounts, as imported by jobs of type accounts.bulk-import';
+COMMENT ON COLUMN longhaul.account.email IS 'the key, compared without case';
+COMMENT ON COLUMN longhaul.account.extra IS 'members of the imported row that have no column';
+COMMENT ON COLUMN longhaul.account.imported_by IS 'the job that last wrote this row';
+
+-- Staging tables, one per import that runs at a time. Unlogged: a crash ends the import anyway.
+DO $$
+BEGIN
+    FOR i IN 0 .. 31 LOOP
+        EXECUTE format('CREATE UNLOGGED TABLE longhaul.account_staging_%s (line bigint NOT NULL, email text COLLATE "C", '
+                       'name text, external_id text, extra text, field text, reason text, raw text) '
+                       'WITH (autovacuum_enabled = off)', i);
+        EXECUTE format('COMMENT ON TABLE longhaul.account_staging_%s IS %L', i,
+                       'Rows of one running import; reason set = rejected. Emptied when the import ends.');
+    END LOOP;
+END
+$$;
+
+-- Begins an import for the holder of the lease: chooses a staging table that nobody uses, empties
+-- it and returns its name. The choice holds until the end of the transaction, which must also
+-- contain the COPY and import_finish. Raises LH001 if the lease is lost, 53400 if 32 imports run already.
+-- Locks: an advisory lock; the staging table.
+CREATE FUNCTION longhaul.import_begin(p_job_id uuid, p_boot uuid, p_fence bigint) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+DECLARE
+    v_table text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM longhaul.lease l WHERE l.job_id = p_job_id AND l.boot = p_boot AND l.fence = p_fence) THEN
+        RAISE EXCEPTION 'the lease of job % is lost', p_job_id USING ERRCODE = 'LH001';
+    END IF;
+    FOR i IN 0 .. 31 LOOP
+        IF pg_try_advisory_xact_lock(hashtext('longhaul.account_staging'), i) THEN
+            v_table := format('longhaul.account_staging_%s', i);
+            IF pg_relation_size(v_table::regclass) > 0 THEN
+                EXECUTE 'TRUNCATE ' || v_table;
+            END IF;
+            RETURN v_table;
+        END IF;
+    END LOOP;
+    RAISE EXCEPTION 'all staging tables are in use' USING ERRCODE = 'configuration_limit_exceeded';
+END
+$$;
+COMMENT ON FUNCTION longhaul.import_begin(uuid, uuid, bigint) IS 'Begins an import; returns the staging table to COPY into';
+
+-- Merges what was staged in this transaction into account, stores the result and ends the job, all
+-- for the holder of the lease only: it locks the lease row first, so an attempt that was frozen or
+-- repeated can't merge a second time, nor turn "imported" into "updated".
+-- An email that comes twice in the input: the last line counts, the earlier ones are rejected. Merging goes
+-- in the order of the key, so that imports that overlap wait for each other and not in a ring.
+-- Returns the result without its errors. Raises LH001 if the lease is lost.
+-- Writes: account, result_chunk, lease, outcome. Locks: the lease row; the accounts.
+CREATE FUNCTION longhaul.import_finish(p_job_id uuid, p_boot uuid, p_fence bigint, p_ran_ms integer) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, longhaul, pg_temp SET work_mem = '64MB' SET jit = off AS $$
+DECLARE
+    c_chunk    CONSTANT integer := 262144;
+    v_slot     integer;
+    v_table    text;
+    v_gen      integer;
+    v_size     bigint;
+    v_valid    bigint;
+    v_imported bigint;
+    v_merged   bigint;
+    v_rejected bigint;
+    v_head     text;
+    v_text     text;
+    v_bytes    bytea;
+    v_seq      integer := 0;
+    v_total    bigint := 0;
+    v_code     smallint;
+    v_waiters  bigint[];
+    v_jobs     uuid[];
+BEGIN
+    SELECT l.gen INTO v_gen FROM longhaul.lease l
+     WHERE l.job_id = p_job_id AND l.boot = p_boot AND l.fence = p_fence FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the lease of job % is lost', p_job_id USING ERRCODE = 'LH001';
+    END IF;
+    SELECT k.objid INTO v_slot FROM pg_locks k
+     WHERE k.locktype = 'advisory' AND k.pid = pg_backend_pid() AND k.granted
+       AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+       AND k.classid = (hashtext('longhaul.account_staging')::bigint & 4294967295)::oid AND k.objsubid = 2;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'import_finish without import_begin in this transaction' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    v_table := format('longhaul.account_staging_%s', v_slot);
+
+    EXECUTE format('SELECT count(*) FROM %s WHERE reason IS NULL', v_table) INTO v_valid;
+    EXECUTE format(
+        'WITH s AS (
+             SELECT DISTINCT ON (lower(email)) email, name, external_id, extra FROM %s
+              WHERE reason IS NULL ORDER BY lower(email), line DESC
+         ), m AS (
+             INSERT INTO longhaul.account AS a (email, name, external_id, extra, imported_by)
+             SELECT s.email, s.name, s.external_id, s.extra::jsonb, $1 FROM s
+             ON CONFLICT (lower(email)) DO UPDATE
+                SET email = excluded.email, name = excluded.name, external_id = excluded.external_id,
+                    extra = excluded.extra, imported_by = excluded.imported_by, updated_at = now()
+             RETURNING a.xmax = 0 AS fresh
+         )
+         SELECT count(*), count(*) FILTER (WHERE m.fresh) FROM m', v_table)
+        INTO v_merged, v_imported USING p_job_id;
+    IF v_merged < v_valid THEN
+        EXECUTE format(
+            'UPDATE %1$s s SET field = ''email'', reason = format(''repeated in line %%s, which counts'', d.last)
+               FROM (SELECT lower(email) AS key, max(line) AS last FROM %1$s WHERE reason IS NULL
+                      GROUP BY 1 HAVING count(*) > 1) d
+              WHERE s.reason IS NULL AND lower(s.email) = d.key AND s.line < d.last', v_table);
+    END IF;
+    EXECUTE format('SELECT count(*) FROM %s WHERE reason IS NOT NULL', v_table) INTO v_rejected;
+
+    v_head := format('{"imported":%s,"updated":%s,"rejected":%s', v_imported, v_merged - v_imported, v_rejected);
+    v_bytes := convert_to(v_head || ',"errors":[', 'UTF8');
+    IF v_rejected > 0 THEN
+        FOR v_text IN EXECUTE format(
+            'SELECT (CASE WHEN g.part = 0 THEN '''' ELSE '','' END) || string_agg(g.item, '','' ORDER BY g.place)
+               FROM (SELECT row_number() OVER (ORDER BY line, field, reason) AS place,
+                            (row_number() OVER (ORDER BY line, field, reason) - 1) / 200 AS part,
+                            json_strip_nulls(json_build_object(''line'', line, ''field'', field, ''reason'', reason,
+                                                               ''row'', raw))::text AS item
+                       FROM %s WHERE reason IS NOT NULL) g
+              GROUP BY g.part ORDER BY g.part', v_table)
+        LOOP
+            v_bytes := v_bytes || convert_to(v_text, 'UTF8');
+            WHILE length(v_bytes) >= 2 * c_chunk LOOP
+                INSERT INTO longhaul.result_chunk (job_id, gen, seq, data)
+                VALUES (p_job_id, v_gen, v_seq, substr(v_bytes, 1, c_chunk));
+                v_bytes := substr(v_bytes, c_chunk + 1);
+                v_seq := v_seq + 1;
+                v_total := v_total + c_chunk;
+            END LOOP;
+        END LOOP;
+    END IF;
+    v_bytes := v_bytes || '\x5d7d0a'; -- ]} and a line feed
+    IF v_seq = 0 AND length(v_bytes) <= 65536 THEN
+        v_total := length(v_bytes);
+    ELSE
+        WHILE length(v_bytes) > 0 LOOP
+            INSERT INTO longhaul.result_chunk (job_id, gen, seq, data)
+            VALUES (p_job_id, v_gen, v_seq, substr(v_bytes, 1, c_chunk));
+            v_total := v_total + least(length(v_bytes), c_chunk);
+            v_bytes := substr(v_bytes, c_chunk + 1);
+            v_seq := v_seq + 1;
+        END LOOP;
+        v_bytes := NULL;
+    END IF;
+
+    SELECT j.input_size INTO v_size FROM longhaul.job j WHERE j.id = p_job_id;
+    SELECT min(f.code), array_agg(f.waiter), array_agg(p_job_id) INTO v_code, v_waiters, v_jobs
+      FROM longhaul.finish_batch(p_boot, ARRAY[p_job_id], ARRAY[p_fence], ARRAY[1::smallint], ARRAY[p_ran_ms],
+                                 ARRAY['application/json'], ARRAY[v_bytes], ARRAY[v_total], ARRAY[NULL::text],
+                                 ARRAY[NULL::bigint], ARRAY[v_size], ARRAY[v_size],
+                                 ARRAY[format('%s rows', v_valid + v_rejected - (v_valid - v_merged))]) f;
+    IF v_code IS DISTINCT FROM 1 THEN
+        RAISE EXCEPTION 'the lease of job % is lost', p_job_id USING ERRCODE = 'LH001';
+    END IF;
+    PERFORM longhaul.notify_waiters(v_waiters, v_jobs);
+    EXECUTE 'TRUNCATE ' || v_table;
+    RETURN v_head || '}';
+END
+$$;
+COMMENT ON FUNCTION longhaul.import_finish(uuid, uuid, bigint, integer) IS 'Merges a staged import, stores its result and ends its job';
