@@ -51,7 +51,7 @@ extern const struct opt log_opts[LOG_OPTS];
 struct opt_kind {
 	const char *kind; /* "type" */
 	const char *help; /* a sentence about the section */
-	const struct opt *rows;
+	const struct opt *rows; /* their section is the kind */
 	size_t n;
 	/* A new section: returns the structure that its rows fill (set to defaults by config_load), or NULL
 	 * and a message in err. A section that comes twice is refused before. */
@@ -89,7 +89,8 @@ bool cmdline_parse(const struct program *prog, int argc, char **argv, struct cmd
 void cmdline_free(struct cmdline *cl);
 
 /*
- * Defaults, then the file, then the overrides. All that is wrong goes into *errors, a line each
+ * Defaults, then the file, then the overrides. The groups' structures are zeroed before the first
+ * load. All that is wrong goes into *errors, a line each
  * ("file:line: message"). May be called again with other bases, to load a changed file.
  */
 bool config_load(const struct program *prog, const struct cmdline *cl, struct buf *errors);

@@ -54,7 +54,8 @@ struct opt_group {
 
 #define OPT_GROUP(table, base) { table, sizeof(table) / sizeof((table)[0]), base }
 
-/* Sets the members to their defaults; a defect in the table ends the program. */
+/* Sets the members to their defaults. The structure is zeroed before its first use: strings that it
+ * holds are freed. A default that its own row refuses is a defect and ends the program. */
 void opts_defaults(const struct opt *rows, size_t n, void *base);
 /* Sets one member from text. False and a message in err if the value is refused. */
 bool opt_set(const struct opt *row, void *base, const char *value, char *err, size_t errsize);
@@ -63,8 +64,8 @@ const struct opt *opt_find(const struct opt *rows, size_t n, const char *section
 /* Frees the strings. */
 void opts_free(const struct opt *rows, size_t n, void *base);
 
-/* What --help and the sample file say about rows. */
-void opts_help(FILE *out, const struct opt *rows, size_t n);
-void opts_sample(FILE *out, const struct opt *rows, size_t n);
+/* What --help and the sample file say about rows, under `title`; NULL: under [section] lines. */
+void opts_help(FILE *out, const char *title, const struct opt *rows, size_t n);
+void opts_sample(FILE *out, const char *title, const struct opt *rows, size_t n);
 
 #endif

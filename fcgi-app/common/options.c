@@ -1,0 +1,235 @@
+/*
+ * options.c: setting members of a structure from a table of options, and describing the table.
+ */
+#include "options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "exit_codes.h"
+#include "log.h"
+#include "mem.h"
+
+static void *member(const struct opt *row, void *base)
+{
+	return (char *)base + row->offset;
+}
+
+/* Reads a whole decimal number with an optional binary unit (if allowed). False if it is none. */
+static bool read_number(const char *s, int radix, bool units, int64_t *out)
+{
+	static const struct {
+		const char *name;
+		int shift;
+	} unit[] = { { "", 0 }, { "KiB", 10 }, { "MiB", 20 }, { "GiB", 30 } };
+	char *end;
+	long long v;
+
+	if (!isdigit((unsigned char)s[0]) && !(s[0] == '-' && isdigit((unsigned char)s[1])))
+		return false;
+	errno = 0;
+	v = strtoll(s, &end, radix);
+	if (errno != 0)
+		return false;
+	while (units && *end == ' ')
+		end++;
+	for (size_t i = 0; i < (units ? 4 : 1); i++) {
+		if (strcasecmp(end, unit[i].name) == 0)
+			return !__builtin_mul_overflow(v, (int64_t)1 << unit[i].shift, out);
+	}
+	return false;
+}
+
+static bool set_number(const struct opt *row, void *base, const char *value, char *err, size_t errsize)
+{
+	bool size = row->type == OPT_SIZE, octal = row->type == OPT_OCTAL;
+	int64_t v;
+
+	if (!read_number(value, octal ? 8 : 10, size, &v)) {
+		snprintf(err, errsize, "%s: not %s: \"%.60s\"", row->key,
+			 octal  ? "an octal number"
+			 : size ? "a size in bytes (KiB, MiB, GiB)"
+				: "a whole number",
+			 value);
+		return false;
+	}
+	if (v < row->min || v > row->max) {
+		snprintf(err, errsize,
+			 octal ? "%s: must be between %" PRIo64 " and %" PRIo64
+			       : "%s: must be between %" PRId64 " and %" PRId64,
+			 row->key, row->min, row->max);
+		return false;
+	}
+	if (size)
+		*(int64_t *)member(row, base) = v;
+	else
+		*(int *)member(row, base) = (int)v;
+	return true;
+}
+
+static bool set_bool(const struct opt *row, void *base, const char *value, char *err, size_t errsize)
+{
+	static const char *const words[] = { "no", "yes", "false", "true", "off", "on", "0", "1" };
+
+	for (size_t i = 0; i < 8; i++) {
+		if (strcasecmp(value, words[i]) == 0) {
+			*(bool *)member(row, base) = i % 2 != 0;
+			return true;
+		}
+	}
+	snprintf(err, errsize, "%s: must be yes or no, not \"%.60s\"", row->key, value);
+	return false;
+}
+
+static bool set_choice(const struct opt *row, void *base, const char *value, char *err, size_t errsize)
+{
+	size_t len = strlen(value);
+	const char *p = row->choices;
+
+	for (int i = 0; p != NULL; i++) {
+		size_t n = strcspn(p, "|");
+
+		if (n == len && strncmp(p, value, n) == 0) {
+			*(int *)member(row, base) = i;
+			return true;
+		}
+		p = p[n] == '|' ? p + n + 1 : NULL;
+	}
+	snprintf(err, errsize, "%s: must be one of %s, not \"%.60s\"", row->key, row->choices, value);
+	return false;
+}
+
+static void set_string(const struct opt *row, void *base, const char *value)
+{
+	char **s = member(row, base);
+	char *copy = mem_strdup(value);
+
+	free(*s);
+	*s = copy;
+}
+
+bool opt_set(const struct opt *row, void *base, const char *value, char *err, size_t errsize)
+{
+	switch (row->type) {
+	case OPT_STRING:
+		set_string(row, base, value);
+		return true;
+	case OPT_BOOL:
+		return set_bool(row, base, value, err, errsize);
+	case OPT_CHOICE:
+		return set_choice(row, base, value, err, errsize);
+	case OPT_INT:
+	case OPT_SIZE:
+	case OPT_OCTAL:
+		return set_number(row, base, value, err, errsize);
+	}
+	snprintf(err, errsize, "%s: unknown kind of option", row->key);
+	return false;
+}
+
+void opts_defaults(const struct opt *rows, size_t n, void *base)
+{
+	char err[256];
+
+	for (size_t i = 0; i < n; i++) {
+		if (opt_set(&rows[i], base, rows[i].def, err, sizeof(err)))
+			continue;
+		log_error("the default of [%s] %s", rows[i].section, err);
+		exit(EXIT_INTERNAL);
+	}
+}
+
+const struct opt *opt_find(const struct opt *rows, size_t n, const char *section, const char *key)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(rows[i].section, section) == 0 && strcmp(rows[i].key, key) == 0)
+			return &rows[i];
+	}
+	return NULL;
+}
+
+void opts_free(const struct opt *rows, size_t n, void *base)
+{
+	for (size_t i = 0; i < n; i++) {
+		char **s = member(&rows[i], base);
+
+		if (rows[i].type != OPT_STRING)
+			continue;
+		free(*s);
+		*s = NULL;
+	}
+}
+
+/* Prints text in lines of at most `width` characters, each behind `indent`. */
+static void print_wrapped(FILE *out, const char *text, const char *indent, size_t width)
+{
+	while (*text != '\0') {
+		size_t n = strlen(text);
+
+		if (n > width) {
+			for (n = width; n > 0 && text[n] != ' '; n--)
+				;
+			if (n == 0)
+				n = strcspn(text, " ");
+		}
+		fprintf(out, "%s%.*s\n", indent, (int)n, text);
+		text += n;
+		text += strspn(text, " ");
+	}
+}
+
+/* What a value may be, in words; "" if anything. */
+static void describe_range(const struct opt *row, char *out, size_t size)
+{
+	out[0] = '\0';
+	if (row->type == OPT_INT || row->type == OPT_SIZE)
+		snprintf(out, size, "%" PRId64 "-%" PRId64, row->min, row->max);
+	else if (row->type == OPT_CHOICE)
+		snprintf(out, size, "%s", row->choices);
+	else if (row->type == OPT_BOOL)
+		snprintf(out, size, "yes|no");
+	else if (row->type == OPT_OCTAL)
+		snprintf(out, size, "octal");
+}
+
+/* The line above the first row of a section. */
+static void print_title(FILE *out, const char *title, const struct opt *rows, size_t i)
+{
+	if (title != NULL && i == 0)
+		fprintf(out, "\n%s\n", title);
+	else if (title == NULL && (i == 0 || strcmp(rows[i].section, rows[i - 1].section) != 0))
+		fprintf(out, "\n[%s]\n", rows[i].section);
+}
+
+void opts_help(FILE *out, const char *title, const struct opt *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char range[80];
+
+		print_title(out, title, rows, i);
+		describe_range(&rows[i], range, sizeof(range));
+		fprintf(out, "  %s = %s%s%s%s\n", rows[i].key, rows[i].def, range[0] != '\0' ? "   (" : "",
+			range, range[0] != '\0' ? ")" : "");
+		print_wrapped(out, rows[i].help, "      ", 74);
+	}
+}
+
+void opts_sample(FILE *out, const char *title, const struct opt *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char range[80];
+
+		if (i > 0 && strcmp(rows[i].section, rows[i - 1].section) == 0)
+			fputc('\n', out);
+		print_title(out, title, rows, i);
+		print_wrapped(out, rows[i].help, "# ", 90);
+		describe_range(&rows[i], range, sizeof(range));
+		if (range[0] != '\0')
+			fprintf(out, "# (%s)\n", range);
+		fprintf(out, "#%s =%s%s\n", rows[i].key, rows[i].def[0] != '\0' ? " " : "", rows[i].def);
+	}
+}
