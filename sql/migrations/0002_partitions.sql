@@ -14,6 +14,53 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
 $$;
 COMMENT ON FUNCTION longhaul.uuid_time(uuid) IS 'Time in a UUIDv7';
 
+-- Where a job stands, as status_batch and list_jobs tell it.
+CREATE TYPE longhaul.job_status AS (
+    ord integer, job_id uuid, type_id integer, status smallint, version bigint, created_at timestamptz,
+    started_at timestamptz, ended_at timestamptz, expires_at timestamptz, attempt integer, done bigint, total bigint,
+    message text, progress_at timestamptz, error text, result_media_type text, result_size bigint, result bytea,
+    seq bigint, priority smallint, run_at timestamptz, input_size bigint, cancel_requested boolean, result_gen integer);
+COMMENT ON TYPE longhaul.job_status IS 'Row of status_batch. status: 1 Queued, 2 InProgress, 3 Completed, 4 Failed, 5 Canceled';
+
+-- Makes the function status_on_YYYYMMDD that reads one day's partitions by name. Planning a join of
+-- partitioned tables costs more than running it, and a plan that is kept would lock every
+-- partition at each use; this one is kept and touches two. Internal.
+CREATE FUNCTION longhaul.make_status_function(p_day text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $make$
+BEGIN
+    EXECUTE format($sql$
+CREATE OR REPLACE FUNCTION longhaul.%1$I(p_ords integer[], p_ids uuid[], p_clients text[], p_with_result boolean)
+RETURNS SETOF longhaul.job_status LANGUAGE plpgsql STABLE ROWS 100 AS $$
+BEGIN
+    RETURN QUERY
+    SELECT u.n, j.id, j.type_id,
+           coalesce(o.status, CASE WHEN l.started_at IS NOT NULL THEN 2 ELSE 1 END)::smallint,
+           -- A job that is claimed ahead but not begun is Queued, with the version of before the claim.
+           CASE WHEN o.job_id IS NOT NULL THEN o.gen::bigint << 32
+                WHEN l.job_id IS NULL THEN 1::bigint << 32
+                WHEN l.boot IS NOT NULL AND l.started_at IS NULL THEN (l.gen - 1)::bigint << 32
+                ELSE (l.gen::bigint << 32) | l.change END,
+           j.created_at, coalesce(o.started_at, l.started_at), o.ended_at, o.expires_at,
+           coalesce(o.attempt, CASE WHEN l.started_at IS NULL AND l.boot IS NOT NULL THEN l.attempt - 1 ELSE l.attempt END,
+                    0),
+           coalesce(o.done, l.done), coalesce(o.total, l.total), coalesce(o.message, l.message), l.progress_at,
+           o.error::text, o.result_media_type, o.result_size, CASE WHEN p_with_result THEN o.result END, j.seq,
+           j.priority, coalesce(d.run_at, j.run_at), j.input_size, c.job_id IS NOT NULL, o.result_gen
+      FROM unnest(p_ords, p_ids, p_clients) AS u(n, id, client)
+      JOIN longhaul.%2$I j ON j.id = u.id AND j.client = u.client
+      LEFT JOIN longhaul.%3$I o ON o.job_id = j.id
+      LEFT JOIN longhaul.lease l ON l.job_id = j.id
+      LEFT JOIN longhaul.delayed d ON d.job_id = j.id
+      LEFT JOIN longhaul.cancel_request c ON c.job_id = j.id;
+END
+$$$sql$, 'status_on_' || p_day, 'job_' || p_day, 'outcome_' || p_day);
+    EXECUTE format('REVOKE ALL ON FUNCTION longhaul.%I(integer[], uuid[], text[], boolean) FROM PUBLIC', 'status_on_' || p_day);
+    EXECUTE format('COMMENT ON FUNCTION longhaul.%I(integer[], uuid[], text[], boolean) IS %L', 'status_on_' || p_day,
+                   'Internal: status_batch for the jobs of one day; made with its partitions');
+END
+$make$;
+COMMENT ON FUNCTION longhaul.make_status_function(text) IS 'Internal: makes the status function of one day';
+
 -- Makes the partitions of the days from p_from to p_to (UTC) that are missing.
 -- Returns how many it made. By CREATE TABLE LIKE and ATTACH: that locks the parent only against other
 -- DDL, so submits and polls go on. Two at once: the second waits for the first.
@@ -33,6 +80,7 @@ BEGIN
     FOR v_day IN SELECT d::date FROM generate_series(p_from::timestamp, p_to::timestamp, interval '1 day') d LOOP
         v_low := longhaul.uuid_at(v_day::timestamp AT TIME ZONE 'UTC');
         v_high := longhaul.uuid_at((v_day + 1)::timestamp AT TIME ZONE 'UTC');
+        CONTINUE WHEN to_regclass('longhaul.result_chunk_' || to_char(v_day, 'YYYYMMDD')) IS NOT NULL;
         FOREACH v_parent IN ARRAY ARRAY['job', 'outcome', 'input_chunk', 'result_chunk'] LOOP
             v_name := v_parent || '_' || to_char(v_day, 'YYYYMMDD');
             CONTINUE WHEN to_regclass('longhaul.' || v_name) IS NOT NULL;
@@ -46,6 +94,7 @@ BEGIN
             EXECUTE format('ALTER TABLE longhaul.%I DROP CONSTRAINT bounds', v_name);
             v_made := v_made + 1;
         END LOOP;
+        PERFORM longhaul.make_status_function(to_char(v_day, 'YYYYMMDD'));
     END LOOP;
     RETURN v_made;
 END

@@ -27,6 +27,38 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, p
 $$;
 COMMENT ON FUNCTION longhaul.input_chunk_put(uuid, integer, bytea) IS 'Stores one 262144-byte piece of a large input';
 
+-- Takes idempotency keys for a batch of submits (parallel arrays, key NULL = none), in order, so that two
+-- batches with the same keys wait for each other and not in a ring. Internal.
+-- Returns a row per element that must not make a job: code 2 the key made job_id from the same request,
+-- 3 the key belongs to another request. A function of its own: its joins must use indexes, those
+-- of submit_batch must not.
+-- Writes: idempotency_key. Locks: waits for an open transaction that holds one of the keys.
+CREATE FUNCTION longhaul.take_keys(
+    p_client text[], p_type_id integer[], p_key text[], p_job uuid[], p_fingerprint bytea[],
+    OUT ord bigint, OUT code smallint, OUT job_id uuid)
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, longhaul, pg_temp
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+BEGIN
+    INSERT INTO longhaul.idempotency_key AS ik (client, type_id, key, job_id, fingerprint)
+    SELECT u.client, u.type_id, u.key, u.id, u.fingerprint
+      FROM unnest(p_client, p_type_id, p_key, p_job, p_fingerprint) AS u(client, type_id, key, id, fingerprint)
+     WHERE u.key IS NOT NULL
+     ORDER BY u.client, u.type_id, u.key, u.id
+    ON CONFLICT ON CONSTRAINT idempotency_key_pkey DO NOTHING;
+    -- A statement of its own: the one above does not see what it lost to.
+    RETURN QUERY
+    SELECT u.n, CASE WHEN ik.fingerprint = u.fingerprint THEN 2 ELSE 3 END::smallint, ik.job_id
+      FROM unnest(p_client, p_type_id, p_key, p_job, p_fingerprint)
+           WITH ORDINALITY AS u(client, type_id, key, id, fingerprint, n)
+      JOIN longhaul.idempotency_key ik ON ik.client = u.client AND ik.type_id = u.type_id AND ik.key = u.key
+     WHERE u.key IS NOT NULL AND ik.job_id <> u.id;
+END
+$$;
+COMMENT ON FUNCTION longhaul.take_keys(text[], integer[], text[], uuid[], bytea[]) IS 'Internal: takes idempotency keys for a batch';
+
 -- Submits a batch of jobs. The arrays run in parallel, one element a job.
 --   p_id          UUIDv7; the insert is idempotent on it
 --   p_run_at      NULL = now
@@ -47,9 +79,7 @@ CREATE FUNCTION longhaul.submit_batch(
     OUT version bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, longhaul, pg_temp
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-SET lock_timeout = '2s'
+SET search_path = pg_catalog, longhaul, pg_temp SET lock_timeout = '2s' SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
     v_today   timestamptz := date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
@@ -71,27 +101,13 @@ BEGIN
     -- takes a transaction without one for not having drawn yet.
     PERFORM pg_current_xact_id();
 
-    -- Keys first, in order, so that two batches with the same keys wait for each other and not in a ring.
     IF EXISTS (SELECT FROM unnest(p_key) AS k WHERE k IS NOT NULL) THEN
         v_keys := true;
         v_code := array_fill(0::smallint, ARRAY[cardinality(p_id)]);
-        INSERT INTO longhaul.idempotency_key AS ik (client, type_id, key, job_id, fingerprint)
-        SELECT u.client, u.type_id, u.key, u.id, u.fingerprint
-          FROM unnest(p_client, p_type_id, p_key, v_job, p_fingerprint) AS u(client, type_id, key, id, fingerprint)
-         WHERE u.key IS NOT NULL
-         ORDER BY u.client, u.type_id, u.key, u.id
-        ON CONFLICT ON CONSTRAINT idempotency_key_pkey DO NOTHING;
-        -- A statement of its own: the one above does not see what it lost to.
-        FOR r IN
-            SELECT u.n, ik.job_id AS key_job, ik.fingerprint = u.fingerprint AS same
-              FROM unnest(p_client, p_type_id, p_key, v_job, p_fingerprint)
-                   WITH ORDINALITY AS u(client, type_id, key, id, fingerprint, n)
-              JOIN longhaul.idempotency_key ik USING (client, type_id, key)
-             WHERE u.key IS NOT NULL AND ik.job_id <> u.id
-        LOOP
-            v_code[r.n] := CASE WHEN r.same THEN 2 ELSE 3 END;
-            IF r.same THEN
-                v_job[r.n] := r.key_job;
+        FOR r IN SELECT * FROM longhaul.take_keys(p_client, p_type_id, p_key, v_job, p_fingerprint) LOOP
+            v_code[r.ord] := r.code;
+            IF r.code = 2 THEN
+                v_job[r.ord] := r.job_id;
             END IF;
         END LOOP;
     END IF;

@@ -55,47 +55,36 @@ $$;
 COMMENT ON FUNCTION longhaul.create_api_key(text, text) IS 'Makes an API key for a client and returns it, once';
 
 -- Where the jobs p_ids stand, for their owners p_clients (parallel arrays); a row per job that exists
--- and belongs to that client. One statement: in two, a job that is being claimed could be missed.
--- p_with_result: also the result of those whose result is stored in the row.
--- Custom plans: with the ids as constants the planner opens only the days they are of; a generic
--- plan locks every partition.
--- status: 1 Queued, 2 InProgress, 3 Completed, 4 Failed, 5 Canceled. A job that is claimed ahead but
--- not begun is Queued, and its version is that of before the claim.
-CREATE FUNCTION longhaul.status_batch(
-    p_ids uuid[], p_clients text[], p_with_result boolean,
-    OUT ord integer, OUT job_id uuid, OUT type_id integer, OUT status smallint, OUT version bigint,
-    OUT created_at timestamptz, OUT started_at timestamptz, OUT ended_at timestamptz, OUT expires_at timestamptz,
-    OUT attempt integer, OUT done bigint, OUT total bigint, OUT message text, OUT progress_at timestamptz,
-    OUT error text, OUT result_media_type text, OUT result_size bigint, OUT result bytea, OUT seq bigint,
-    OUT priority smallint, OUT run_at timestamptz, OUT input_size bigint, OUT cancel_requested boolean,
-    OUT result_gen integer)
-RETURNS SETOF record
+-- and belongs to that client. p_with_result: also the result of those whose result is stored in the row.
+-- STABLE: all it reads is of one snapshot; a job that is being claimed is never missed.
+CREATE FUNCTION longhaul.status_batch(p_ids uuid[], p_clients text[], p_with_result boolean)
+RETURNS SETOF longhaul.job_status
 LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
 SET search_path = pg_catalog, longhaul, pg_temp
-SET plan_cache_mode = force_custom_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_mergejoin = off SET jit = off
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
+DECLARE
+    v_today date := (now() AT TIME ZONE 'UTC')::date;
+    v_low   uuid := longhaul.uuid_at(v_today::timestamp AT TIME ZONE 'UTC');
+    v_high  uuid := longhaul.uuid_at((v_today + 1)::timestamp AT TIME ZONE 'UTC');
+    r       record;
 BEGIN
-    RETURN QUERY
-    SELECT u.n::integer, j.id, j.type_id,
-           coalesce(o.status, CASE WHEN l.started_at IS NOT NULL THEN 2 ELSE 1 END)::smallint,
-           CASE WHEN o.job_id IS NOT NULL THEN o.gen::bigint << 32
-                WHEN l.job_id IS NULL THEN 1::bigint << 32
-                WHEN l.boot IS NOT NULL AND l.started_at IS NULL THEN (l.gen - 1)::bigint << 32
-                ELSE (l.gen::bigint << 32) | l.change END,
-           j.created_at, coalesce(o.started_at, l.started_at), o.ended_at, o.expires_at,
-           coalesce(o.attempt, CASE WHEN l.started_at IS NULL AND l.boot IS NOT NULL THEN l.attempt - 1 ELSE l.attempt END,
-                    0),
-           coalesce(o.done, l.done), coalesce(o.total, l.total), coalesce(o.message, l.message), l.progress_at,
-           o.error::text, o.result_media_type, o.result_size, CASE WHEN p_with_result THEN o.result END, j.seq,
-           j.priority, coalesce(d.run_at, j.run_at), j.input_size, c.job_id IS NOT NULL, o.result_gen
-      FROM longhaul.job j
-      JOIN unnest(p_ids, p_clients) WITH ORDINALITY AS u(id, client, n) ON u.id = j.id AND u.client = j.client
-      LEFT JOIN (SELECT * FROM longhaul.outcome x WHERE x.job_id = ANY (p_ids)) o ON o.job_id = j.id
-      LEFT JOIN longhaul.lease l ON l.job_id = j.id
-      LEFT JOIN longhaul.delayed d ON d.job_id = j.id
-      LEFT JOIN longhaul.cancel_request c ON c.job_id = j.id
-     WHERE j.id = ANY (p_ids);
+    IF (SELECT bool_and(i >= v_low AND i < v_high) FROM unnest(p_ids) AS i) THEN
+        RETURN QUERY EXECUTE 'SELECT * FROM longhaul.status_on_' || to_char(v_today, 'YYYYMMDD') || '($1, $2, $3, $4)'
+            USING ARRAY(SELECT generate_series(1, cardinality(p_ids))), p_ids, p_clients, p_with_result;
+        RETURN;
+    END IF;
+    FOR r IN
+        SELECT to_char(longhaul.uuid_time(u.id) AT TIME ZONE 'UTC', 'YYYYMMDD') AS day, array_agg(u.n::integer) AS ords,
+               array_agg(u.id) AS ids, array_agg(u.client) AS clients
+          FROM unnest(p_ids, p_clients) WITH ORDINALITY AS u(id, client, n)
+         GROUP BY 1
+    LOOP
+        CONTINUE WHEN to_regprocedure(format('longhaul.%I(integer[], uuid[], text[], boolean)', 'status_on_' || r.day)) IS NULL;
+        RETURN QUERY EXECUTE format('SELECT * FROM longhaul.%I($1, $2, $3, $4)', 'status_on_' || r.day)
+            USING r.ords, r.ids, r.clients, p_with_result;
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION longhaul.status_batch(uuid[], text[], boolean) IS 'Where these jobs of these clients stand';

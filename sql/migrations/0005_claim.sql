@@ -125,25 +125,34 @@ END
 $$;
 COMMENT ON FUNCTION longhaul.queue_horizon() IS 'Newest place in the queue and the transactions that may still add below it';
 
--- What the handlers of these claimed jobs need to know. Internal: a function of its own because its
--- plan must be made for the ids at hand (see status_batch), while those of claim must not.
+-- Claimed jobs with their inputs and particulars. Internal: a function of its own because its plan must be
+-- made for the ids at hand, so that it opens only the days they are of; those of claim must not.
 CREATE FUNCTION longhaul.claimed_rows(
-    p_ids uuid[],
-    OUT job_id uuid, OUT client text, OUT media_type text, OUT input_size bigint, OUT input bytea, OUT traceparent text,
+    p_taken longhaul.lease[],
+    OUT job_id uuid, OUT type_id integer, OUT priority smallint, OUT seq bigint, OUT fence bigint, OUT attempt integer,
+    OUT gen integer, OUT client text, OUT media_type text, OUT input_size bigint, OUT input bytea, OUT traceparent text,
     OUT request_id text, OUT expires_at timestamptz)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 500
 SET search_path = pg_catalog, longhaul, pg_temp
-SET plan_cache_mode = force_custom_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_custom_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = on
+SET jit = off
 AS $$
+DECLARE
+    v_ids uuid[] := ARRAY(SELECT x.job_id FROM unnest(p_taken) AS x);
 BEGIN
-    RETURN QUERY SELECT j.id, j.client, j.media_type, j.input_size, j.input, j.traceparent, j.request_id,
-                        j.created_at + t.lifetime
-                   FROM longhaul.job j JOIN longhaul.job_type t ON t.type_id = j.type_id
-                  WHERE j.id = ANY (p_ids);
+    RETURN QUERY
+    -- seq as it stood in ready: the caller's cursor must not be moved by a job that was put back.
+    SELECT l.job_id, l.type_id, l.priority, CASE WHEN l.gen > 2 THEN l.seq - (1::bigint << 62) ELSE l.seq END,
+           l.fence, l.attempt, l.gen, j.client, j.media_type, j.input_size, j.input, j.traceparent, j.request_id,
+           j.created_at + t.lifetime
+      FROM unnest(p_taken) AS l
+      JOIN longhaul.job j ON j.id = l.job_id
+      JOIN longhaul.job_type t ON t.type_id = l.type_id
+     WHERE j.id = ANY (v_ids);
 END
 $$;
-COMMENT ON FUNCTION longhaul.claimed_rows(uuid[]) IS 'Internal: inputs and particulars of claimed jobs';
+COMMENT ON FUNCTION longhaul.claimed_rows(longhaul.lease[]) IS 'Internal: inputs and particulars of claimed jobs';
 
 -- Claims jobs for the daemon p_boot.
 --   p_fence      row i of the answer has fence p_fence + i; the caller never uses a number twice
@@ -274,12 +283,7 @@ BEGIN
     END LOOP;
 
     IF cardinality(v_taken) > 0 THEN
-        RETURN QUERY
-        -- seq as it stood in ready: the caller's cursor must not be moved by a job that was put back.
-        SELECT l.job_id, l.type_id, l.priority, CASE WHEN l.gen > 2 THEN l.seq - (1::bigint << 62) ELSE l.seq END,
-               l.fence, l.attempt, l.gen, j.client, j.media_type, j.input_size, j.input, j.traceparent, j.request_id, j.expires_at
-          FROM unnest(v_taken) AS l
-          JOIN longhaul.claimed_rows(ARRAY(SELECT x.job_id FROM unnest(v_taken) AS x)) j ON j.job_id = l.job_id;
+        RETURN QUERY SELECT * FROM longhaul.claimed_rows(v_taken);
     END IF;
 END
 $$;
@@ -382,8 +386,8 @@ BEGIN
         RETURNING 1
     )
     SELECT count(*) INTO moved FROM i;
-    SELECT greatest(0, ceil(extract(epoch FROM min(d.run_at) - clock_timestamp()) * 1000))::bigint INTO next_due_ms
-      FROM longhaul.delayed d;
+    SELECT greatest(0, ceil(extract(epoch FROM d.run_at - clock_timestamp()) * 1000))::bigint INTO next_due_ms
+      FROM longhaul.delayed d ORDER BY d.run_at LIMIT 1;
 END
 $$;
 COMMENT ON FUNCTION longhaul.promote_due(integer) IS 'Makes delayed jobs claimable when their time has come';

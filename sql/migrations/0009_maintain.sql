@@ -72,6 +72,7 @@ BEGIN
                 EXECUTE format('ALTER TABLE longhaul.%I DETACH PARTITION longhaul.%I', v_parent, v_parent || '_' || v_day);
                 EXECUTE format('DROP TABLE longhaul.%I', v_parent || '_' || v_day);
             END LOOP;
+            EXECUTE format('DROP FUNCTION IF EXISTS longhaul.%I(integer[], uuid[], text[], boolean)', 'status_on_' || v_day);
             v_dropped := v_dropped + 1;
         EXCEPTION WHEN lock_not_available THEN
             EXIT;
