@@ -290,6 +290,29 @@ $$;
 COMMENT ON FUNCTION longhaul.claim(uuid, bigint, integer[], smallint[], bigint[], integer[], boolean)
     IS 'Claims waiting jobs for a worker, SKIP LOCKED, in order of priority and seq';
 
+-- Puts back what a claim with the fences p_from (inclusive) to p_to (exclusive) took, when its answer was
+-- lost on the way: the worker that made it doesn't know of these jobs, and nobody else may take
+-- them while its lease holds. Burns no attempt. Returns how many.
+-- Writes: lease, ready.
+CREATE FUNCTION longhaul.release_claim(p_boot uuid, p_from bigint, p_to bigint) RETURNS integer
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+DECLARE
+    v_ids uuid[];
+BEGIN
+    WITH l AS (
+        UPDATE longhaul.lease SET attempt = lease.attempt - 1
+         WHERE lease.boot = p_boot AND lease.fence >= p_from AND lease.fence < p_to
+        RETURNING lease.job_id
+    )
+    SELECT array_agg(l.job_id) INTO v_ids FROM l;
+    IF v_ids IS NOT NULL THEN
+        PERFORM longhaul.put_back(v_ids, array_fill(NULL::bigint, ARRAY[cardinality(v_ids)]));
+    END IF;
+    RETURN coalesce(cardinality(v_ids), 0);
+END
+$$;
+COMMENT ON FUNCTION longhaul.release_claim(uuid, bigint, bigint) IS 'Puts back the jobs of a claim whose answer was lost';
+
 -- Progress of running jobs (parallel arrays). p_age_ms: since the handler began; NULL = not begun, the row
 -- only asks whether the lease holds. done, total, message NULL = unchanged.
 -- Returns the jobs whose lease is lost: stop their handlers, write nothing more.
