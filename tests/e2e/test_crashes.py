@@ -1,0 +1,370 @@
+"""Processes killed and servers restarted under load: what was answered 202 is kept, once."""
+
+import asyncio
+import json
+import os
+import signal
+import threading
+import time
+import uuid
+
+import pytest
+
+from harness import load
+from harness.api import assert_problem
+from harness.env import PATIENCE, scaled, wait_until
+
+
+class Load:
+    """Clients that submit in the background until told to stop; what they were answered."""
+
+    def __init__(self, stack, path="/v1/noop", width=16, prefer="respond-async", keyed=False):
+        self.stack, self.path, self.width, self.prefer, self.keyed = stack, path, width, prefer, keyed
+        self.accepted = []  # (URL, marker)
+        self.refused = []   # status
+        self.broken = 0     # no answer at all
+        self.on = True
+        self.thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.on = False
+        self.thread.join()
+
+    def _run(self):
+        async def work(connection, lane):
+            while self.on:
+                marker = uuid.uuid4().hex
+                try:
+                    answer = await connection.request("POST", self.path, [
+                        ("Content-Type", "application/json"), ("Prefer", self.prefer), ("X-Test-Client", "load")],
+                        json.dumps({"marker": marker}).encode())
+                except (ConnectionError, OSError):
+                    self.broken += 1
+                    await asyncio.sleep(0.02)
+                    continue
+                if answer.status == 202:
+                    self.accepted.append((answer.headers["location"], marker))
+                else:
+                    self.refused.append(answer.status)
+                    await asyncio.sleep(0.02)
+
+        load.run(work, list(range(self.width)), self.stack.port, self.width)
+
+    def wait(self, more):
+        target = len(self.accepted) + more
+        wait_until(lambda: len(self.accepted) >= target, 60, f"{more} more accepted")
+
+    def jobs_in_database(self):
+        return dict(self.stack.query("SELECT id::text, convert_from(input, 'UTF8') FROM longhaul.job "
+                                     "WHERE client = 'load'"))
+
+
+def all_ended(stack, client, timeout=90):
+    wait_until(lambda: stack.value(
+        "SELECT count(*) FROM longhaul.job j WHERE client = %s AND NOT EXISTS "
+        "(SELECT FROM longhaul.outcome o WHERE o.job_id = j.id)", [client]) == 0, timeout, "every job to end", every=0.2)
+
+
+def assert_once_each(run):
+    """Each request answered 202 is exactly one job, with the input of that very request."""
+    jobs = run.jobs_in_database()
+    ids = [url.rsplit("/", 1)[1] for url, _ in run.accepted]
+    assert len(ids) == len(set(ids)), "two requests got one job"
+    for url, marker in run.accepted:
+        assert json.loads(jobs[url.rsplit("/", 1)[1]])["marker"] == marker
+    markers = [json.loads(i)["marker"] for i in jobs.values()]
+    assert len(markers) == len(set(markers)), "a request made two jobs"
+
+
+@pytest.mark.limit(150)
+def test_api_process_killed_under_load(make_stack):
+    stack = make_stack(apis=2, types=("noop",))
+    with Load(stack) as run:
+        run.wait(scaled(500, 100))
+        for n in range(6):
+            victim = stack.apis[n % 2]
+            victim.kill()
+            run.wait(scaled(200, 30))
+            victim.start()
+            wait_until(lambda: stack.socket(n % 2 + 1).exists(), 10, "the socket")
+            run.wait(scaled(200, 30))
+    assert run.refused == [] and run.broken == 0, (run.refused[:20], run.broken)
+    assert_once_each(run)
+    assert len(run.jobs_in_database()) == len(run.accepted)
+    all_ended(stack, "load")
+
+
+@pytest.mark.limit(120)
+def test_api_process_ended_by_sigterm_under_load(make_stack):
+    """A restart of the pool, one by one: nobody notices, whoever waits is answered."""
+    stack = make_stack(apis=2, types=("noop", "test.idle"))
+    waiting = stack.api("waiter")
+    url = waiting.submit("/test/idle").headers["Location"]
+    tag = waiting.get(url).headers["ETag"]
+    parked = []
+    polls = [threading.Thread(target=lambda: parked.append(stack.api("waiter").get(
+        url, headers={"If-None-Match": tag, "Prefer": "wait=30"}))) for _ in range(8)]
+    for poll in polls:
+        poll.start()
+    with Load(stack) as run:
+        for n in range(4):
+            run.wait(scaled(200, 30))
+            assert stack.apis[n % 2].stop() == 0
+            stack.apis[n % 2].start()
+            wait_until(lambda: stack.socket(n % 2 + 1).exists(), 10, "the socket")
+    for poll in polls:
+        poll.join()
+    assert {r.status_code for r in parked} <= {200, 304}
+    assert run.refused == [] and run.broken == 0, (run.refused[:20], run.broken)
+    assert_once_each(run)
+
+
+@pytest.mark.limit(180)
+def test_worker_killed_amid_jobs(make_stack, tmp_path):
+    """The other one finishes them, once; nothing that the dead one's children still write is accepted."""
+    tmp_path.chmod(0o777)
+    stack = make_stack(workers=2, worker={"lease_ms": int(3000 * PATIENCE), "beat_ms": 300}, types=("test.act", "noop"),
+                       type_rows={"test.act": {"max_attempts": 5}})
+    api = stack.api("victim")
+    urls = [api.submit("/test/act", json.dumps({"sleep": 2, "stdout": f"{n}"})).headers["Location"] for n in range(12)]
+    wait_until(lambda: stack.value("SELECT count(DISTINCT boot) FROM longhaul.lease WHERE started_at IS NOT NULL") == 2,
+               20, "both workers to run jobs")
+    stack.workers[0].kill()
+    for n, url in enumerate(urls):
+        assert api.result(url, 60).text == f"{n}"
+    assert stack.value("SELECT count(*) FROM longhaul.worker WHERE dead_at IS NOT NULL") == 1
+    stack.workers[0].start()
+    wait_until(lambda: stack.value("SELECT count(*) FROM longhaul.worker WHERE dead_at IS NULL") == 2, 20, "the first again")
+
+
+@pytest.mark.limit(180)
+def test_worker_killed_amid_an_import(make_stack):
+    stack = make_stack(workers=2, worker={"lease_ms": int(3000 * PATIENCE), "beat_ms": 300, "progress_ms": 20},
+                       types=("accounts.bulk-import",))
+    api = stack.api()
+    count = scaled(300000, 60000)
+    data = "".join('{"email":"k%d@example.com","name":"K %d"}\n' % (n, n) for n in range(count))
+    for _ in range(2):
+        stack.sql("TRUNCATE longhaul.account")
+        url = api.submit("/accounts/bulk-import", data, "application/x-ndjson").headers["Location"]
+        wait_until(lambda: api.document(url).get("percentComplete", 0) > 0, 30, "progress")
+        boot = stack.value("SELECT w.pid FROM longhaul.lease l JOIN longhaul.worker w USING (boot) WHERE l.job_id = %s",
+                           [url.rsplit("/", 1)[1]])
+        victim = next(w for w in stack.workers if w.pid == boot)
+        victim.kill()
+        doc = api.completed(url, 90)
+        assert doc["attempt"] == 2
+        assert api.get(url + "/results").json() == {"imported": count, "updated": 0, "rejected": 0, "errors": []}
+        assert stack.value("SELECT count(*) FROM longhaul.account") == count
+        assert stack.value("SELECT count(*) FROM longhaul.account WHERE imported_by <> %s", [url.rsplit("/", 1)[1]]) == 0
+        victim.start()
+        wait_until(lambda: stack.value("SELECT count(*) FROM longhaul.worker WHERE pid = %s", [victim.pid]) == 1, 20,
+                   "the worker to be back")
+
+
+@pytest.mark.limit(180)
+def test_frozen_worker_has_lost_its_jobs(make_stack):
+    """Stopped for longer than its lease, then let go: what it does then counts for nothing."""
+    stack = make_stack(workers=2, worker={"lease_ms": int(2000 * PATIENCE), "beat_ms": 300}, types=("test.act", "noop"),
+                       type_rows={"test.act": {"max_attempts": 5}})
+    api = stack.api()
+    urls = [api.submit("/test/act", json.dumps({"sleep": 1, "stdout": f"{n}"})).headers["Location"] for n in range(8)]
+    wait_until(lambda: stack.value("SELECT count(DISTINCT boot) FROM longhaul.lease WHERE started_at IS NOT NULL") == 2,
+               20, "both workers to run jobs")
+    stack.workers[0].send(signal.SIGSTOP)
+    try:
+        for n, url in enumerate(urls):
+            assert api.result(url, 60).text == f"{n}"
+        tags = [api.get(u).headers["ETag"] for u in urls]
+    finally:
+        stack.workers[0].send(signal.SIGCONT)
+    wait_until(lambda: stack.value("SELECT count(*) FROM longhaul.worker WHERE dead_at IS NULL AND stopped_at IS NULL") == 2,
+               30, "the frozen one to start anew")
+    assert [api.get(u).headers["ETag"] for u in urls] == tags
+    done = api.submit("/test/act", b'{"stdout": "more"}').headers["Location"]
+    assert api.result(done).text == "more"
+
+
+@pytest.mark.limit(120)
+def test_worker_drains_on_sigterm(make_stack):
+    """What runs may end; what hasn't begun goes back without an attempt burned."""
+    stack = make_stack(worker={"drain_ms": 20000}, types=("test.act", "noop"), type_settings={"test.act": {"slots": 2}})
+    api = stack.api()
+    urls = [api.submit("/test/act", json.dumps({"sleep": 1.5, "stdout": f"{n}"})).headers["Location"] for n in range(8)]
+    wait_until(lambda: api.document(urls[0])["status"] == "InProgress", 10, "the first to run")
+    assert stack.workers[0].stop(timeout=30) == 0
+    docs = [api.document(u) for u in urls]
+    assert {d["status"] for d in docs} == {"Completed", "Queued"}
+    assert stack.value("SELECT count(*) FROM longhaul.lease WHERE boot IS NOT NULL") == 0
+    stack.workers[0].start()
+    for n, url in enumerate(urls):
+        assert api.completed(url, 40)["attempt"] == 1
+        assert api.get(url + "/results").text == f"{n}"
+
+
+@pytest.mark.limit(120)
+def test_worker_that_cannot_drain_gives_jobs_back(make_stack):
+    stack = make_stack(worker={"drain_ms": 300}, types=("test.act",))
+    api = stack.api()
+    url = api.submit("/test/act", b'{"sleep": 600}').headers["Location"]
+    api.until(url, "InProgress")
+    assert stack.workers[0].stop(timeout=30) == 0
+    assert api.document(url)["status"] == "Queued"
+    api.post(url + "/cancel")
+
+
+@pytest.mark.limit(90)
+def test_runner_that_dies_takes_down_one_job(make_stack):
+    """Killed twice in the same job: the job is failed with a clear error; its neighbours end well."""
+    stack = make_stack(worker={"beat_ms": 200}, types=("test.act", "noop"))
+    api = stack.api()
+    poison = api.submit("/test/act", b'{"sleep": 600}').headers["Location"]
+    this = poison.rsplit("/", 1)[1]
+
+    def runner_of_poison():
+        for runner in stack.workers[0].children():
+            try:
+                with open(f"/proc/{runner}/task/{runner}/children") as f:
+                    for child in f.read().split():
+                        with open(f"/proc/{child}/environ", "rb") as e:
+                            if this.encode() in e.read():
+                                return runner
+            except OSError:
+                continue
+        return None
+
+    good = []
+    for _ in range(2):
+        runner = wait_until(runner_of_poison, 20, "the runner of the job")
+        good.append(api.submit("/test/act", b'{"stdout": "fine"}').headers["Location"])
+        os.kill(runner, signal.SIGKILL)
+        wait_until(lambda: runner not in stack.workers[0].children(), 10, "the runner to be gone")
+    doc = api.ended(poison, 40)
+    assert doc["status"] == "Failed"
+    assert doc["error"]["title"]
+    for url in good:
+        assert api.result(url).text == "fine"
+
+
+def jobs_lost(stack, run):
+    have = {r[0] for r in stack.query("SELECT id::text FROM longhaul.job WHERE client = 'load'")}
+    return [u for u, _ in run.accepted if u.rsplit("/", 1)[1] not in have]
+
+
+@pytest.mark.limit(240)
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT, signal.SIGKILL], ids=["fast", "immediate", "kill"])
+def test_database_restarted_under_load(make_stack, own_cluster, how):
+    stack = make_stack(own_cluster, types=("noop", "test.act"), worker={"lease_ms": 30000})
+    api = stack.api("steady")
+    running = api.submit("/test/act", b'{"sleep": 4, "stdout": "through"}').headers["Location"]
+    api.until(running, "InProgress")
+    with Load(stack) as run:
+        run.wait(scaled(300, 60))
+        stack.close()
+        own_cluster.server.send(how)
+        own_cluster.server.child.wait(60)
+        wait_until(lambda: 503 in run.refused or 504 in run.refused, 20, "refusals while it is away")
+        reply = api.post("/noop", headers={"Prefer": "respond-async"})
+        body = assert_problem(reply, 503, "unavailable")
+        assert int(reply.headers["Retry-After"]) >= 1 and body["detail"]
+        assert_problem(api.get(running), 503, "unavailable")
+        assert api.get("/healthz").status_code == 200
+        assert api.get("/readyz").status_code == 503
+        own_cluster.server.start()
+        own_cluster.wait_ready()
+        run.wait(scaled(300, 60))
+    assert set(run.refused) <= {503, 504}, set(run.refused)
+    assert run.broken == 0
+    assert jobs_lost(stack, run) == []
+    assert_once_each(run)
+    assert api.result(running, 40).text == "through"
+    assert api.document(running)["attempt"] == 1, "the handler went on while the database was away"
+    all_ended(stack, "load")
+
+
+@pytest.mark.limit(120)
+def test_connections_cut_one_by_one(make_stack):
+    """An administrator ends the sessions: every program is back by itself."""
+    stack = make_stack(types=("noop",))
+    with Load(stack) as run:
+        for _ in range(5):
+            run.wait(scaled(200, 40))
+            stack.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+                      "AND pid <> pg_backend_pid()")
+        run.wait(scaled(200, 40))
+    assert set(run.refused) <= {503, 504}
+    assert run.broken == 0
+    assert jobs_lost(stack, run) == []
+    assert_once_each(run)
+    all_ended(stack, "load")
+
+
+def test_started_before_the_database(make_stack, own_cluster):
+    stack = make_stack(own_cluster, start=False, types=("noop",))
+    stack.close()
+    own_cluster.stop()
+    for daemon in stack.daemons:
+        daemon.start()
+    stack.nginx.start()
+    api = stack.api()
+    wait_until(lambda: api.get("/healthz").status_code == 200, 10, "the API to live")
+    reply = api.post("/noop")
+    assert_problem(reply, 503, "unavailable")
+    own_cluster.start()
+    stack.wait_ready()
+    api.completed(api.submit("/noop").headers["Location"])
+
+
+def test_notify_lost_is_slower_not_stuck(make_stack):
+    stack = make_stack(database={"listen_conninfo": "none"}, types=("noop", "test.act", "accounts.bulk-import"))
+    api = stack.api()
+    reply = api.post("/test/act", b'{"stdout": "polled"}', headers={"Prefer": "wait=20"})
+    assert reply.status_code == 200 and reply.text == "polled"
+    url = api.submit("/test/act", b'{"sleep": 30}').headers["Location"]
+    api.until(url, "InProgress")
+    api.post(url + "/cancel")
+    api.until(url, "Canceled")
+
+
+@pytest.mark.limit(180)
+def test_two_workers_run_no_job_twice(make_stack, tmp_path):
+    stack = make_stack(workers=2, apis=1, types=("noop",), type_settings={"noop": {"slots": 16}})
+    count = scaled(20000, 3000)
+    stack.sql("CREATE TABLE ends (job_id uuid, at timestamptz DEFAULT clock_timestamp());"
+              "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS "
+              "$$ BEGIN INSERT INTO public.ends (job_id) VALUES (NEW.job_id); RETURN NEW; END $$;"
+              "CREATE TRIGGER note BEFORE INSERT ON longhaul.outcome FOR EACH ROW EXECUTE FUNCTION note();"
+              "GRANT INSERT ON ends TO PUBLIC")
+    stack.sql("SELECT count(longhaul.submit('noop', '{}', p_client => 'drain')) FROM generate_series(1, %s)", [count])
+    all_ended(stack, "drain", 120)
+    assert stack.value("SELECT count(*) FROM longhaul.outcome WHERE status = 3") == count
+    assert stack.value("SELECT count(*) FROM ends") == count
+    assert stack.value("SELECT count(DISTINCT job_id) FROM ends") == count
+    assert stack.value("SELECT count(DISTINCT boot) FROM longhaul.outcome") == 2, "both had a share"
+    assert stack.value("SELECT count(*) FROM longhaul.lease") == 0
+
+
+@pytest.mark.limit(60)
+def test_reload_loses_no_job(make_stack):
+    """SIGHUP: a new configuration, while jobs run."""
+    stack = make_stack(types=("test.act", "noop"))
+    api = stack.api()
+    urls = [api.submit("/test/act", json.dumps({"sleep": 0.3, "stdout": f"{n}"})).headers["Location"] for n in range(12)]
+    config = stack.folder / "worker-1.conf"
+    text = config.read_text()
+    assert "slots = 4" in text
+    config.write_text(text.replace("slots = 4", "slots = 2"))
+    for _ in range(3):
+        stack.workers[0].send(signal.SIGHUP)
+        time.sleep(0.1)  # so that the signals aren't one
+    for n, url in enumerate(urls):
+        assert api.result(url, 30).text == f"{n}"
+        assert api.document(url)["attempt"] == 1
+    config.write_text("[worker]\nnonsense = 1\n")
+    stack.workers[0].send(signal.SIGHUP)
+    wait_until(lambda: "nonsense" in stack.workers[0].text(), 10, "a complaint")
+    assert api.result(api.submit("/test/act", b'{"stdout": "old settings"}').headers["Location"]).text == "old settings"
