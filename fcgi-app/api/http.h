@@ -21,7 +21,7 @@ enum http_method {
 	HTTP_HEAD = 2,
 	HTTP_POST = 4,
 	HTTP_DELETE = 8,
-	HTTP_OTHER = 16, /* everything else: answered 405 or 501 by the router */
+	HTTP_OTHER = 16, /* everything else */
 };
 
 /* What came in. Strings belong to the request. */
@@ -35,24 +35,31 @@ const char *req_param(const struct request *req, const char *name, int *count);
 const char *req_header(struct request *req, const char *name);
 /* Content-Length; -1 if none was sent. */
 int64_t req_content_length(const struct request *req);
-const char *req_id(const struct request *req);      /* nginx's request id, 32 hex digits; made here if none came */
-const char *req_client(const struct request *req);  /* who asks; set by the identity step, never NULL in a handler */
-const char *req_base_url(struct request *req);      /* scheme://host[:port], no slash at the end; NULL: Host is bad */
-/* The id for a job made by this request: a UUIDv7 from nginx's request id and time, so that a request which
- * nginx passes to a second process gets the same; random if they are absent or malformed. False: no randomness. */
+/* nginx's request id, 32 hexadecimal digits; made here if none came. */
+const char *req_id(const struct request *req);
+/* Who asks; never NULL. "" where a route needs no client. */
+const char *req_client(const struct request *req);
+/* What links begin with, without a slash at the end; NULL if the Host is bad, never in a handler. */
+const char *req_base_url(struct request *req);
+/* The id for a job made by this request: a UUIDv7 from nginx's request id and time, so that a request
+ * which nginx passes to a second process gets the same one; random if they are absent or malformed.
+ * False: there is no randomness. */
 bool req_job_id(struct request *req, struct uuid *out);
-void *req_alloc(struct request *req, size_t size);  /* zeroed, freed with the request */
+void *req_alloc(struct request *req, size_t size); /* zeroed, freed with the request */
 char *req_printf(struct request *req, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Handler-owned state: `gone` is called once when the client leaves before the answer is complete
- * (reply functions do nothing from then on, and neither data() nor end() of the body comes any more),
- * `release` once when the request is freed. A request isn't freed before control has returned to the
- * event loop: a handler that has just answered may still look at it. */
+/*
+ * Handler-owned state: `gone` is called once when the client leaves before the answer is complete
+ * (from then on reply functions do nothing, and data() and end() of the body aren't called any
+ * more), `release` once when the request is freed. A request isn't freed before control has returned
+ * to the event loop: a handler that has just answered may still look at it.
+ */
 void req_on_gone(struct request *req, void (*gone)(struct request *, void *), void *ctx);
 void req_on_release(struct request *req, void (*release)(void *), void *ctx);
 void req_ref(struct request *req);
 void req_unref(struct request *req);
-bool req_alive(const struct request *req); /* false once the client left or the answer is complete */
+/* False once the client has left or the answer is complete. */
+bool req_alive(const struct request *req);
 
 /*
  * The body. Handlers that never ask for it get it drained for them before the answer is sent.
@@ -71,8 +78,10 @@ void req_body_discard(struct request *req); /* stop calling; drain the rest */
  */
 /* Every answer carries X-Content-Type-Options: nosniff; a header may be set once. */
 void reply_status(struct request *req, int status);
-void reply_header(struct request *req, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-void reply_body(struct request *req, const void *data, size_t len); /* completes the answer; copies data */
+void reply_header(struct request *req, const char *name, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Completes the answer; data is copied. */
+void reply_body(struct request *req, const void *data, size_t len);
 /* A JSON answer at once: status, Content-Type, body. Takes ownership of the value. */
 struct json_object;
 void reply_json(struct request *req, int status, const char *media_type, struct json_object *value);
@@ -80,20 +89,21 @@ void reply_json(struct request *req, int status, const char *media_type, struct 
 void reply_stream_begin(struct request *req, int64_t length);
 void reply_stream_write(struct request *req, const void *data, size_t len);
 size_t reply_stream_queued(const struct request *req); /* bytes not yet taken by nginx */
-/* Called from the event loop when a write had left 64 KiB or more in the queue and less is left now. A
- * write that leaves less (see reply_stream_queued) isn't followed by a call: just go on writing. */
+/* Called from the event loop when a write had left 64 KiB or more in the queue and less is left now.
+ * A write that leaves less (see reply_stream_queued) isn't followed by a call: just go on. */
 void reply_stream_on_drain(struct request *req, void (*drain)(struct request *, void *), void *ctx);
 void reply_stream_end(struct request *req);
-void reply_stream_abort(struct request *req); /* breaks the connection: the client sees a short body */
+/* Breaks the connection: the client sees a short body. */
+void reply_stream_abort(struct request *req);
 
 /*
  * Problem details (RFC 9457). `type` is the short name ("not-found"); status, title and Retry-After
- * defaults come from one table in problem.c. Headers set before (Allow, Retry-After, …) stay, the status
- * doesn't. detail may be NULL. Extra members: a json-c object
- * whose members are merged in (ownership taken), or NULL.
+ * defaults come from one table in problem.c. Headers set before (Allow, Retry-After, …) stay, the
+ * status doesn't. detail may be NULL. `extra` is NULL or a json-c object whose members are added
+ * (ownership taken).
  */
-void reply_problem(struct request *req, const char *type, struct json_object *extra, const char *detail_fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+void reply_problem(struct request *req, const char *type, struct json_object *extra,
+		   const char *detail_fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* One accumulating list of invalid-input errors: [{"where","why"}]; NULL starts a new one. */
 struct json_object *input_error(struct json_object *errors, const char *where, const char *why);
@@ -112,8 +122,8 @@ struct prefer {
 };
 void prefer_parse(struct request *req, struct prefer *out);
 
-/* Routes: one row per method and path pattern. "{}" matches one non-empty segment. The handler
- * gets the matched segments, decoded. Submit paths and collections come from the job types. */
+/* What a handler gets of the path: the segments that stood for a job's id, decoded, and the type
+ * that the submit path or the collection belongs to. */
 struct route_match {
 	const char *seg[4];
 	int nseg;
