@@ -77,28 +77,31 @@ static bool length_read(const unsigned char *p, size_t n, size_t *at, uint32_t *
 	}
 	if (n - *at < 4)
 		return false;
-	*out = (uint32_t)(p[*at] & 0x7f) << 24 | (uint32_t)p[*at + 1] << 16 | (uint32_t)p[*at + 2] << 8 |
-	       p[*at + 3];
+	*out = (uint32_t)(p[*at] & 0x7f) << 24 | (uint32_t)p[*at + 1] << 16 |
+	       (uint32_t)p[*at + 2] << 8 | p[*at + 3];
 	*at += 4;
 	return true;
 }
 
-size_t fcgi_put_values(unsigned char *p, size_t room, const unsigned char *ask, size_t n, int max_connections)
+size_t fcgi_put_values(unsigned char *p, size_t room, const unsigned char *ask, size_t n,
+		       int max_connections)
 {
 	char number[16];
 	size_t at = 0, out = FCGI_HEADER_LEN;
 	uint32_t name, value;
 
 	snprintf(number, sizeof(number), "%d", max_connections);
-	while (length_read(ask, n, &at, &name) && length_read(ask, n, &at, &value) && name <= n - at &&
-	       value <= n - at - name) {
+	while (length_read(ask, n, &at, &name) && length_read(ask, n, &at, &value) &&
+	       name <= n - at && value <= n - at - name) {
 		const char *text = NULL;
 
 		if (name == strlen(FCGI_MAX_CONNS) && memcmp(ask + at, FCGI_MAX_CONNS, name) == 0)
 			text = number;
-		else if (name == strlen(FCGI_MAX_REQS) && memcmp(ask + at, FCGI_MAX_REQS, name) == 0)
+		else if (name == strlen(FCGI_MAX_REQS) &&
+			 memcmp(ask + at, FCGI_MAX_REQS, name) == 0)
 			text = number;
-		else if (name == strlen(FCGI_MPXS_CONNS) && memcmp(ask + at, FCGI_MPXS_CONNS, name) == 0)
+		else if (name == strlen(FCGI_MPXS_CONNS) &&
+			 memcmp(ask + at, FCGI_MPXS_CONNS, name) == 0)
 			text = "0";
 		if (text) {
 			size_t len = strlen(text);
@@ -113,7 +116,8 @@ size_t fcgi_put_values(unsigned char *p, size_t room, const unsigned char *ask, 
 		}
 		at += (size_t)name + value;
 	}
-	fcgi_put_header(p, FCGI_GET_VALUES_RESULT, FCGI_NULL_REQUEST_ID, (uint16_t)(out - FCGI_HEADER_LEN));
+	fcgi_put_header(p, FCGI_GET_VALUES_RESULT, FCGI_NULL_REQUEST_ID,
+			(uint16_t)(out - FCGI_HEADER_LEN));
 	return out;
 }
 
@@ -176,11 +180,13 @@ static bool pairs_end(const struct fcgi_pairs *p)
 }
 
 /* BEGIN_REQUEST, whole at p. Other roles, and other requests while one is begun, are WALK_OTHER. */
-static enum fcgi_walk_result walk_begin(struct fcgi_walk *w, const struct fcgi_record *rec, const unsigned char *p)
+static enum fcgi_walk_result walk_begin(struct fcgi_walk *w, const struct fcgi_record *rec,
+					const unsigned char *p)
 {
 	FCGI_BeginRequestBody body;
 
-	if (rec->content != sizeof(body) || rec->id == FCGI_NULL_REQUEST_ID || (w->begun && rec->id == w->id))
+	if (rec->content != sizeof(body) || rec->id == FCGI_NULL_REQUEST_ID ||
+	    (w->begun && rec->id == w->id))
 		return WALK_BAD;
 	memcpy(&body, p + FCGI_HEADER_LEN, sizeof(body));
 	if (w->begun || (body.roleB1 << 8 | body.roleB0) != FCGI_RESPONDER)
@@ -192,7 +198,8 @@ static enum fcgi_walk_result walk_begin(struct fcgi_walk *w, const struct fcgi_r
 }
 
 /* A PARAMS record of this request, whole at p. */
-static enum fcgi_walk_result walk_params(struct fcgi_walk *w, const struct fcgi_record *rec, const unsigned char *p)
+static enum fcgi_walk_result walk_params(struct fcgi_walk *w, const struct fcgi_record *rec,
+					 const unsigned char *p)
 {
 	if (rec->content == 0)
 		return pairs_end(&w->pairs) ? WALK_READY : WALK_BAD;
