@@ -1,0 +1,169 @@
+/*
+ * main.c: longhaul-api from its start to its end.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <ev.h>
+
+#include "api/app.h"
+#include "api/conn.h"
+#include "api/fcgi.h"
+#include "api/jobs.h"
+#include "api/listener.h"
+#include "api/settings.h"
+#include "common/exit_codes.h"
+#include "common/log.h"
+
+#define OTHER_FILES 128 /* descriptors besides nginx's connections */
+
+static ev_signal on_term, on_int;
+static ev_timer drain_timer;
+static bool jobs_drained;
+
+/* Ends the loop when a drain has nothing left to wait for; else makes room for new connections. */
+static void connections_changed(void)
+{
+	if (!app.draining)
+		listener_room();
+	else if (jobs_drained && conns_open() == 0)
+		ev_break(app.loop, EVBREAK_ALL);
+}
+
+static void jobs_done(void)
+{
+	jobs_drained = true;
+	connections_changed();
+}
+
+static void drain_timeout(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)timer;
+	(void)revents;
+	log_warning("ending with requests under way requests=%d connections=%d", conns_requests(),
+		    conns_open());
+	ev_break(loop, EVBREAK_ALL);
+}
+
+/* SIGTERM or SIGINT: no new connections, what is under way is finished. A second one ends at once. */
+static void end_wanted(struct ev_loop *loop, ev_signal *sig, int revents)
+{
+	(void)sig;
+	(void)revents;
+	if (app.draining) {
+		ev_break(loop, EVBREAK_ALL);
+		return;
+	}
+	log_info("draining requests=%d connections=%d", conns_requests(), conns_open());
+	app.draining = true;
+	listener_stop();
+	ev_timer_init(&drain_timer, drain_timeout, app.cfg->drain_ms / 1000.0, 0);
+	ev_timer_start(loop, &drain_timer);
+	conns_drain();
+	app_drain(&app, jobs_done);
+}
+
+static void signals_start(struct ev_loop *loop)
+{
+	/* before FCGX_Init: libfcgi takes over the signals that have no handler yet */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	ev_signal_init(&on_term, end_wanted, SIGTERM);
+	ev_signal_start(loop, &on_term);
+	ev_signal_init(&on_int, end_wanted, SIGINT);
+	ev_signal_start(loop, &on_int);
+}
+
+/* Room for the configured number of connections. False, logged, if the limit can't be raised. */
+static bool files_reserve(const struct api_config *cfg)
+{
+	rlim_t need = (rlim_t)cfg->max_connections + OTHER_FILES + (rlim_t)cfg->streams;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+	    (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < need)) {
+		limit.rlim_cur = need;
+		if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < need)
+			limit.rlim_max = need; /* root may */
+		if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+			log_error("cannot raise the limit of open files to %llu: see api.max_connections",
+				  (unsigned long long)need);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Reads the command line and the configuration. Returns true to go on; else *exit_code. */
+static bool configure(int argc, char **argv, struct cmdline *cl, int *exit_code)
+{
+	struct buf errors = { 0 };
+	bool good;
+
+	if (!cmdline_parse(&api_program, argc, argv, cl, exit_code))
+		return false;
+	good = config_load(&api_program, cl, &errors) && api_settings_check(&api_settings, &errors);
+	if (!good && errors.data)
+		fputs(errors.data, stderr);
+	buf_free(&errors);
+	*exit_code = good ? EXIT_OK : EXIT_USAGE;
+	return good && !cl->check_only;
+}
+
+/* Opens everything in order. Returns an exit code; EXIT_OK = running. */
+static int start(struct ev_loop *loop)
+{
+	signals_start(loop);
+	if (!files_reserve(&api_settings))
+		return EXIT_ENVIRONMENT;
+	if (!fcgi_start())
+		return EXIT_INTERNAL;
+	conns_start(loop, connections_changed);
+	if (!app_start(&app))
+		return EXIT_INTERNAL;
+	if (!listener_start(loop, api_settings.listen, api_settings.socket_mode))
+		return EXIT_ENVIRONMENT;
+	log_info("ready version=%s listen=%s", LONGHAUL_VERSION, api_settings.listen);
+	return EXIT_OK;
+}
+
+static void stop(void)
+{
+	listener_stop();
+	conns_stop();
+	app_stop(&app);
+	fcgi_stop();
+}
+
+int main(int argc, char **argv)
+{
+	struct ev_loop *loop;
+	struct cmdline cl;
+	int rc;
+
+	if (!configure(argc, argv, &cl, &rc))
+		return rc;
+	log_open("longhaul-api", (enum log_level)api_settings.log.level);
+	loop = ev_default_loop(EVFLAG_AUTO);
+	if (!loop) {
+		log_error("no event loop can be made");
+		return EXIT_ENVIRONMENT;
+	}
+	app.cfg = &api_settings;
+	app.loop = loop;
+
+	rc = start(loop);
+	if (rc == EXIT_OK) {
+		ev_run(loop, 0);
+		stop();
+		log_info("ended");
+	}
+	ev_loop_destroy(loop);
+	config_free(&api_program);
+	cmdline_free(&cl);
+	return rc;
+}
