@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 enum log_level {
+	LOG_LEVEL_NONE = -1,
 	LOG_LEVEL_ERROR = 0, /* needs somebody's hand */
 	LOG_LEVEL_WARNING,   /* something failed and is being dealt with */
 	LOG_LEVEL_INFO,      /* start, stop, connections: a few lines an hour */
