@@ -1,0 +1,18 @@
+/*
+ * handlers.h: the handlers that come with longhaul, for the runner's table.
+ */
+#ifndef LONGHAUL_HANDLERS_H
+#define LONGHAUL_HANDLERS_H
+
+#include <longhaul/handler.h>
+
+/* Reads its input to the end and answers {"bytes":N}: for measuring and trying out. */
+extern const struct lh_handler lh_handler_noop;
+
+/* Runs a command: input on its stdin, result from its stdout. */
+extern const struct lh_handler lh_handler_exec;
+
+/* Loads accounts (NDJSON, a JSON array, CSV) into the database. */
+extern const struct lh_handler lh_handler_bulk_import;
+
+#endif
