@@ -22,7 +22,6 @@ static void media_types(void **state)
 	static const char *const bad[] = {
 		"", ";", "application/xml", "json", "application", "text/csv2", "text/csv;charset=utf-16",
 		"text/csv;charset=", "text/csv; charset=latin1;charset=utf-8", " text/csv",
-		"application/x-ndjson application/ndjson",
 		"application/jsonlllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllll",
 	};
 	struct import_reader *r;
@@ -35,7 +34,7 @@ static void media_types(void **state)
 		assert_non_null(r);
 		import_reader_free(r);
 	}
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]) - 2; i++) {
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		why = NULL;
 		assert_null(import_reader_new(bad[i], dump_row, NULL, &why));
 		assert_non_null(why);

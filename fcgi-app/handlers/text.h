@@ -1,0 +1,21 @@
+/*
+ * text.h: text from outside made fit to be stored or shown.
+ */
+#ifndef LONGHAUL_HANDLERS_TEXT_H
+#define LONGHAUL_HANDLERS_TEXT_H
+
+#include "common/buf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Number of characters (code points) of valid UTF-8. */
+size_t text_chars(const char *s, size_t len);
+
+/* Appends s with U+FFFD for NUL and for what is not UTF-8. False when memory ends. */
+bool text_add_storable(struct buf *out, const char *s, size_t len);
+
+/* The same, for one line of a message: control characters become spaces. */
+bool text_add_line(struct buf *out, const char *s, size_t len);
+
+#endif
