@@ -124,6 +124,7 @@ remove_run_folder()
 	case $far in
 	/tmp/longhaul.*) rm -rf -- "$far" ;;
 	esac
+	rm -f -- "$demo/run"
 }
 
 # ---- processes ----------------------------------------------------------------------------------
@@ -141,7 +142,8 @@ start_process()
 		fi
 		exec setsid "$@"
 	) </dev/null >>"$demo/log/$name.log" 2>&1 &
-	printf '%s\n' $! >"$demo/$name.pid"
+	# As the user: nginx writes its own over it.
+	printf '%s\n' $! | as_user tee "$demo/$name.pid" >/dev/null
 	disown
 	# Until it is what it shall be, the pid belongs to the shell.
 	wait_for 5 "$name" process_of "$name" "$program" >/dev/null

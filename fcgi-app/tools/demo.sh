@@ -160,11 +160,11 @@ start_nginx()
 	fi
 	ulimit -Sn "$limit" 2>/dev/null || limit=$(ulimit -Sn)
 	for n in $(seq $api_processes); do
-		servers="$servers\\tserver unix:$run/api-$n.sock max_fails=0;\\n"
+		servers="$servers${servers:+\\n}\\tserver unix:$run/api-$n.sock max_fails=0;"
 	done
 	as_user mkdir -p "$demo/nginx/longhaul"
 	for n in "$top"/nginx/longhaul-*.conf; do
-		sed -e "/^\tserver unix:.*api-1\.sock/s#.*#$servers#" -e '/^\tserver unix:.*api-2\.sock/d' \
+		sed -e '/^\tserver unix:.*api-2\.sock/d' -e "/^\tserver unix:.*api-1\.sock/s#.*#$servers#" \
 			-e "s#^\tfastcgi_param LONGHAUL_CLIENT '';#\tfastcgi_param LONGHAUL_CLIENT \$longhaul_demo_client;#" \
 			"$n" | as_user tee "$demo/nginx/longhaul/${n##*/}" >/dev/null
 	done
