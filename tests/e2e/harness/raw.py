@@ -29,6 +29,8 @@ def read_reply(sock_file, head=False):
     line = sock_file.readline()
     if not line:
         return None
+    if not line.startswith(b"HTTP/"):
+        return Reply(0, [], line + sock_file.read())  # as in HTTP/0.9
     status = int(line.split()[1])
     headers = []
     while True:
