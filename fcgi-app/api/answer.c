@@ -5,9 +5,11 @@
 
 #include <string.h>
 
+#include "api/app.h"
 #include "api/jobdoc.h"
 #include "api/queues.h"
 #include "common/buf.h"
+#include "common/json.h"
 #include "common/times.h"
 
 static struct buf document; /* one is made at a time */
@@ -42,12 +44,17 @@ static int64_t retention_of(int32_t type_id)
 
 static void answer_removed(struct request *req)
 {
-	reply_problem(req, "gone", NULL, "The job has been removed: it was kept for as long as jobs of its type are.");
+	reply_problem(req, "job-gone", NULL, "The job has been removed: it was kept for as long as jobs of its type are.");
+}
+
+bool answer_is_old(const struct uuid *id, int32_t type_id)
+{
+	return uuid_is_v7(id) && uuid7_ms(id) < now_ms() - retention_of(type_id) * 1000;
 }
 
 void answer_missing(struct request *req, const struct uuid *id, int32_t type_id)
 {
-	if (uuid_is_v7(id) && uuid7_ms(id) < now_ms() - retention_of(type_id) * 1000)
+	if (answer_is_old(id, type_id))
 		answer_removed(req);
 	else
 		reply_problem(req, "not-found", NULL, "There is no such job.");
@@ -117,4 +124,56 @@ void answer_job(struct request *req, int status, const struct job_type *type, co
 	buf_reset(&document);
 	jobdoc_write(&document, req_base_url(req), type, row, ended ? NULL : &pace);
 	reply_body(req, document.data, document.len);
+}
+
+/* Adds a member unless there is one of that name. */
+static void add_missing(struct json_object *o, const char *key, const char *value)
+{
+	if (!json_object_object_get_ex(o, key, NULL))
+		json_add_str(o, key, value);
+}
+
+/* The job's own problem, within the bounds that documents have. NULL: it has none. */
+static struct json_object *error_of(const struct job_row *row)
+{
+	struct json_object *error = NULL;
+
+	buf_reset(&document);
+	jobdoc_error(&document, row);
+	if (!json_parse_strict(document.data, document.len, &error, NULL))
+		return NULL;
+	if (json_object_is_type(error, json_type_object))
+		return error;
+	json_object_put(error);
+	return NULL;
+}
+
+void answer_failure(struct request *req, int status, const struct job_type *type, const struct job_row *row,
+		    bool as_its_own)
+{
+	struct json_object *error = error_of(row), *o = error, *links = json_object_new_object(),
+			   *link = json_object_new_object();
+	const char *url = answer_job_url(req, type, &row->id, "");
+	char id[UUID_TEXT];
+
+	if (!as_its_own || !o)
+		o = json_object_new_object();
+	add_missing(o, "type", req_printf(req, "%sjob-failed", app.cfg->problem_base));
+	add_missing(o, "title", "The job failed");
+	json_object_object_del(o, "status");
+	json_add_int(o, "status", status);
+	if (!as_its_own)
+		json_add_str(o, "detail", "The job failed, so it has no result.");
+	json_object_object_del(o, "instance");
+	json_add_str(o, "instance", url);
+	uuid_format(&row->id, id);
+	json_object_object_del(o, "jobId");
+	json_add_str(o, "jobId", id);
+	if (!as_its_own && error)
+		json_object_object_add(o, "error", error);
+	json_add_str(link, "href", url);
+	json_object_object_add(links, "job", link);
+	json_object_object_del(o, "_links");
+	json_object_object_add(o, "_links", links);
+	reply_json(req, status, "application/problem+json", o);
 }

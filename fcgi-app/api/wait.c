@@ -371,6 +371,11 @@ void wait_notified(const char *payload)
 	}
 }
 
+size_t wait_pending(void)
+{
+	return n_watched;
+}
+
 void wait_expire_all(void)
 {
 	struct watched *job, *next;

@@ -39,6 +39,7 @@ struct parked {
 
 void wait_start(struct app *a);
 void wait_stop(void);
+size_t wait_pending(void); /* jobs that somebody waits for */
 /* From the notification listener: the ids of ended jobs, 32 hexadecimal digits each, by commas. */
 void wait_notified(const char *payload);
 /* Answers all that are parked, as if their time were up. */
