@@ -143,7 +143,7 @@ static void conn_next(struct conn *c)
 /* Goes on to the next state if the present one is complete. */
 void conn_settle(struct conn *c)
 {
-	if (c->state == CONN_REQUEST && !c->req && c->body_done)
+	if (c->state == CONN_REQUEST && !c->req && c->body_done && c->padding_left == 0)
 		c->state = CONN_FLUSH;
 	if (c->state == CONN_FLUSH && outq_waiting(&c->out) == 0)
 		conn_next(c);

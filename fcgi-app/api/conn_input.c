@@ -92,28 +92,28 @@ static void other_record(struct conn *c, const struct fcgi_record *rec,
 		conn_doom(c);
 }
 
-/* The peer gave the request up. */
+/* The peer gave up a request: it is ended, unless its answer with its own end is in the queue. */
 static void conn_aborted(struct conn *c, uint16_t id)
 {
+	bool answered = c->state == CONN_REQUEST && !c->req;
 	unsigned char end[16];
-	size_t n = fcgi_put_end(end, id, FCGI_REQUEST_COMPLETE);
 
-	if (c->req) {
-		/* of a streamed answer a part is out, and the rest of a queued one may stop anywhere */
-		if (c->req->reply.streaming)
-			c->keep = false;
+	if (c->req)
 		request_detach(conn_request_unlink(c), true);
-	}
 	c->out.held = false;
 	c->body_done = true;
 	c->state = CONN_FLUSH;
-	if (!outq_raw(&c->out, c->io.fd, end, n) || !outq_flush(&c->out, c->io.fd))
+	if (!answered &&
+	    !outq_raw(&c->out, c->io.fd, end, fcgi_put_end(end, id, FCGI_REQUEST_COMPLETE)))
+		conn_doom(c);
+	if (!outq_flush(&c->out, c->io.fd))
 		conn_doom(c);
 }
 
 static void head_ready(struct conn *c, struct input *in)
 {
-	struct request *req = fcgi_decode(in->p, c->walk.last, c->walk.id);
+	struct request *req = fcgi_decode(in->p + c->walk.first, c->walk.last - c->walk.first,
+					  c->walk.id);
 
 	skip(in, c->walk.done);
 	if (!req) {

@@ -54,19 +54,31 @@ static bool pair_open(void)
 	return true;
 }
 
-/* Writes the head and the record that ends it. False if it doesn't go in at once. */
-static bool pair_write(const unsigned char *head, size_t len, uint16_t id)
+/*
+ * Writes a whole head. False if it doesn't go in at once. The records around the parameters are our
+ * own: libfcgi takes the padding of BEGIN_REQUEST for the next record, and would leave that of the
+ * last record behind for the next request.
+ */
+static bool pair_write(const unsigned char *params, size_t len, uint16_t id)
 {
-	unsigned char last[FCGI_HEADER_LEN];
-	struct iovec iov[2] = { { (void *)(uintptr_t)head, len }, { last, sizeof(last) } };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	static const FCGI_BeginRequestBody begin = { .roleB0 = FCGI_RESPONDER,
+						     .flags = FCGI_KEEP_CONN };
+	unsigned char first[FCGI_HEADER_LEN + sizeof(begin)], last[FCGI_HEADER_LEN];
+	struct iovec iov[] = {
+		{ first, sizeof(first) },
+		{ (void *)(uintptr_t)params, len },
+		{ last, sizeof(last) },
+	};
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 3 };
 	ssize_t n;
 
+	fcgi_put_header(first, FCGI_BEGIN_REQUEST, id, sizeof(begin));
+	memcpy(first + FCGI_HEADER_LEN, &begin, sizeof(begin));
 	fcgi_put_header(last, FCGI_PARAMS, id, 0);
 	do
 		n = sendmsg(our_end, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
-	return n == (ssize_t)(len + sizeof(last));
+	return n == (ssize_t)(sizeof(first) + len + sizeof(last));
 }
 
 /* Lets libfcgi read what pair_write() wrote. The request's streams are freed by request_close(). */
@@ -86,14 +98,14 @@ static void request_close(FCGX_Request *r)
 	r->ipcFd = -1;
 }
 
-struct request *fcgi_decode(const unsigned char *head, size_t len, uint16_t id)
+struct request *fcgi_decode(const unsigned char *params, size_t len, uint16_t id)
 {
 	struct request *req = NULL;
 	FCGX_Request r;
 
 	if (our_end < 0 && !pair_open())
 		return NULL;
-	if (pair_write(head, len, id)) {
+	if (pair_write(params, len, id)) {
 		if (request_open(&r)) {
 			req = request_new(r.envp);
 			request_close(&r);
@@ -124,10 +136,8 @@ static size_t put_pair(unsigned char *p, const char *name, const char *value, si
 
 /* A request whose parameters are cut by a record's border, are larger than libfcgi's buffer and
  * repeat a name. Returns the length of what fcgi_decode() takes. */
-static size_t test_head(unsigned char *out, uint16_t id)
+static size_t test_records(unsigned char *out, uint16_t id)
 {
-	static const FCGI_BeginRequestBody begin = { .roleB0 = FCGI_RESPONDER,
-						     .flags = FCGI_KEEP_CONN };
 	static unsigned char params[12000];
 	static char big[9000];
 	size_t n = 0, len = 0, cut = 11;
@@ -139,10 +149,7 @@ static size_t test_head(unsigned char *out, uint16_t id)
 	len += put_pair(params + len, "HTTP_X_TEST", "two", 3);
 	len += put_pair(params + len, "CONTENT_LENGTH", "", 0);
 
-	n += fcgi_put_header(out, FCGI_BEGIN_REQUEST, id, sizeof(begin));
-	memcpy(out + n, &begin, sizeof(begin));
-	n += sizeof(begin);
-	n += fcgi_put_header(out + n, FCGI_PARAMS, id, (uint16_t)cut);
+	n += fcgi_put_header(out, FCGI_PARAMS, id, (uint16_t)cut);
 	memcpy(out + n, params, cut);
 	n += cut;
 	n += fcgi_put_header(out + n, FCGI_PARAMS, id, (uint16_t)(len - cut));
@@ -155,7 +162,7 @@ static bool text_is(const char *text, const char *expected)
 	return text && strcmp(text, expected) == 0;
 }
 
-/* True if the request came out as test_head() put it in. */
+/* True if the request came out as test_records() put it in. */
 static bool test_params(struct request *req)
 {
 	int count;
@@ -169,11 +176,11 @@ static bool test_params(struct request *req)
 /* Decodes the test's request twice: the second shows that the first left nothing behind. */
 static bool self_test(void)
 {
-	static unsigned char head[16384];
+	static unsigned char records[16384];
 	int fd = lib_end;
 
 	for (uint16_t id = 1; id <= 2; id++) {
-		struct request *req = fcgi_decode(head, test_head(head, id), id);
+		struct request *req = fcgi_decode(records, test_records(records, id), id);
 		int left = -1;
 		bool good = req && test_params(req) && ioctl(lib_end, FIONREAD, &left) == 0 &&
 			    left == 0 && ioctl(our_end, FIONREAD, &left) == 0 && left == 0 &&

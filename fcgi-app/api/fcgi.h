@@ -15,9 +15,9 @@ struct request;
 bool fcgi_start(void);
 void fcgi_stop(void);
 /*
- * Makes a request of the records head[0..len): BEGIN_REQUEST and all PARAMS but the empty one that
- * ends them, checked by fcgi_walk() before. NULL, logged, if libfcgi refuses them all the same.
+ * Makes a request of the records params[0..len): all PARAMS but the empty one that ends them, checked
+ * by fcgi_walk() before. NULL, logged, if libfcgi refuses them all the same.
  */
-struct request *fcgi_decode(const unsigned char *head, size_t len, uint16_t id);
+struct request *fcgi_decode(const unsigned char *params, size_t len, uint16_t id);
 
 #endif

@@ -140,10 +140,11 @@ static void pair_next(struct fcgi_pairs *p)
 }
 
 /*
- * Checks the next n bytes of the parameters. False if they can't become an environment: a length
- * beyond all bounds, a NUL, a '=' in a name (where "name=value" would be split elsewhere).
+ * Checks the next n bytes of the parameters. WALK_BAD if they can't become an environment, because of
+ * a NUL or a '=' in a name ("name=value" would be split elsewhere); WALK_TOO_LARGE if a name or a
+ * value announces more than all may have; else WALK_MORE.
  */
-static bool pairs_take(struct fcgi_pairs *p, const unsigned char *data, size_t n)
+static enum fcgi_walk_result pairs_take(struct fcgi_pairs *p, const unsigned char *data, size_t n)
 {
 	while (n > 0) {
 		uint32_t *left = p->step == PAIR_NAME ? &p->name : &p->value;
@@ -152,25 +153,23 @@ static bool pairs_take(struct fcgi_pairs *p, const unsigned char *data, size_t n
 		if (p->step == PAIR_NAME_LENGTH) {
 			if (pair_length(p, *data, &p->name))
 				p->step = PAIR_VALUE_LENGTH;
-			if (p->name > FCGI_PARAMS_TOTAL)
-				return false;
 		} else if (p->step == PAIR_VALUE_LENGTH) {
 			if (pair_length(p, *data, &p->value))
 				pair_next(p);
-			if (p->value > FCGI_PARAMS_TOTAL)
-				return false;
 		} else {
 			k = n < *left ? n : *left;
 			if (memchr(data, 0, k) || (p->step == PAIR_NAME && memchr(data, '=', k)))
-				return false;
+				return WALK_BAD;
 			*left -= (uint32_t)k;
 			if (*left == 0)
 				pair_next(p);
 		}
+		if (p->name > FCGI_PARAMS_TOTAL || p->value > FCGI_PARAMS_TOTAL)
+			return WALK_TOO_LARGE;
 		data += k;
 		n -= k;
 	}
-	return true;
+	return WALK_MORE;
 }
 
 /* True if no pair is cut off. */
@@ -204,7 +203,7 @@ static enum fcgi_walk_result walk_params(struct fcgi_walk *w, const struct fcgi_
 	if (rec->content == 0)
 		return pairs_end(&w->pairs) ? WALK_READY : WALK_BAD;
 	w->params += rec->content;
-	return pairs_take(&w->pairs, p + FCGI_HEADER_LEN, rec->content) ? WALK_MORE : WALK_BAD;
+	return pairs_take(&w->pairs, p + FCGI_HEADER_LEN, rec->content);
 }
 
 enum fcgi_walk_result fcgi_walk(struct fcgi_walk *w, const unsigned char *data, size_t len)
@@ -235,7 +234,7 @@ enum fcgi_walk_result fcgi_walk(struct fcgi_walk *w, const unsigned char *data, 
 		else
 			r = WALK_OTHER;
 
-		if (r == WALK_BAD)
+		if (r == WALK_BAD || r == WALK_TOO_LARGE)
 			return r;
 		if (r == WALK_OTHER) {
 			w->other = rec;
@@ -243,6 +242,8 @@ enum fcgi_walk_result fcgi_walk(struct fcgi_walk *w, const unsigned char *data, 
 		}
 		w->last = w->done;
 		w->done += size;
+		if (rec.type == FCGI_BEGIN_REQUEST)
+			w->first = w->done;
 		if (r == WALK_READY)
 			return r;
 	}

@@ -56,6 +56,7 @@ enum fcgi_walk_result {
 
 /* The walk over one request's head. Zero-initialised is the start. */
 struct fcgi_walk {
+	size_t first; /* where the PARAMS records begin */
 	size_t done; /* bytes of whole records that belong to the head, from the buffer's begin */
 	size_t last; /* WALK_READY: where the empty PARAMS record begins */
 	bool begun;  /* BEGIN_REQUEST was seen: id, role and keep hold */
