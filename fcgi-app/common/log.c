@@ -12,14 +12,14 @@
 
 #define LINE_MAX_BYTES 2048
 
-static const char *program = "longhaul";
+static const char *program_name = "longhaul";
 static enum log_level max_level = LOG_LEVEL_INFO;
 
 static const char *const level_names[] = { "error", "warning", "info", "debug" };
 
-void log_open(const char *name, enum log_level level)
+void log_open(const char *program, enum log_level level)
 {
-	program = name;
+	program_name = program;
 	max_level = level;
 }
 
@@ -69,7 +69,8 @@ static void log_line(enum log_level level, const char *fmt, va_list args)
 		return;
 	vsnprintf(message, sizeof(message), fmt, args);
 	rfc3339_format(now_ms(), when);
-	head = snprintf(line, 128, "%s %s %s[%d]: ", when, level_names[level], program, (int)getpid());
+	head = snprintf(line, 128, "%s %s %s[%d]: ", when, level_names[level], program_name,
+			(int)getpid());
 	n = head < 127 ? (size_t)head : 127;
 	n += copy_printable(line + n, sizeof(line) - n - 1, message);
 	line[n++] = '\n';

@@ -31,16 +31,12 @@ static inline void run_script(const char *what)
 static inline int fixture_start(void **state)
 {
 	FILE *p = popen(SCRIPT " start", "r"); /* tests run from the top folder */
-	char path[300];
+	char port[16];
 
 	(void)state;
-	if (p == NULL || fscanf(p, "%255s", pg_dir) != 1 || pclose(p) != 0)
+	if (p == NULL || fscanf(p, "%255s %15s", pg_dir, port) != 2 || pclose(p) != 0)
 		return -1;
-	snprintf(path, sizeof(path), "%s/port", pg_dir);
-	p = fopen(path, "re");
-	if (p == NULL || fscanf(p, "%d", &pg_port) != 1)
-		return -1;
-	fclose(p);
+	pg_port = (int)strtol(port, NULL, 10);
 	snprintf(pg_conninfo, sizeof(pg_conninfo), "host=%s port=%d user=test dbname=postgres", pg_dir, pg_port);
 	log_open("test", getenv("VERBOSE") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
 	loop = ev_loop_new(EVFLAG_AUTO);

@@ -1,9 +1,9 @@
 #!/bin/bash
 # A private PostgreSQL for tests, on a unix socket and a free port of the loopback.
-#   postgres.sh start         makes and starts one; prints its folder
+#   postgres.sh start         makes and starts one; prints its folder and port
 #   postgres.sh restart DIR   stops it at once (as a crash would) and starts it again
 #   postgres.sh stop DIR      stops and removes it
-# DIR holds socket and data; DIR/port the port. The superuser is "test", without a password.
+# DIR holds socket and data. The superuser is "test", without a password.
 set -eu
 
 bin=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
@@ -48,8 +48,7 @@ shared_buffers = 16MB
 max_connections = 40
 EOF
         if start "$dir" 2>>"$dir/start.log"; then
-            echo "$port" >"$dir/port"
-            echo "$dir"
+            echo "$dir $port"
             exit 0
         fi
     done
