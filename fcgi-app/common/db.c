@@ -42,7 +42,7 @@ struct query {
 struct statement {
 	struct statement *next;
 	const char *sql;
-	char name[16];
+	char name[32];
 	int n;
 	Oid types[DB_PARAMS_MAX];
 };
@@ -67,7 +67,7 @@ struct db {
 	struct query *head, **tail;
 	size_t pending;
 	struct statement *statements;
-	unsigned int statement_no;
+	unsigned int statement_tag, statement_no; /* make their names */
 
 	char **channels;
 	size_t n_channels, n_listening; /* the first n_listening are in place on this connection */
@@ -77,6 +77,7 @@ struct db {
 	int64_t up_since_ms;
 	char error[256];
 	int64_t error_logged_ms;
+	bool hinted; /* at a pooler in front of the server, once */
 
 	unsigned int generation; /* changes when the connection does: callbacks may change it */
 	int depth;               /* event callbacks on the stack */
@@ -403,7 +404,8 @@ static struct statement *add_statement(struct db *db, const struct query *q)
 	s->n = q->params.n;
 	for (int i = 0; i < s->n; i++)
 		s->types[i] = (Oid)q->params.v[i].type;
-	snprintf(s->name, sizeof(s->name), "lh%u", db->statement_no++);
+	/* Random, so that behind a pooler nobody ever runs another's statement by its name. */
+	snprintf(s->name, sizeof(s->name), "lh%08x_%u", db->statement_tag, db->statement_no++);
 	s->next = db->statements;
 	db->statements = s;
 	return s;
@@ -521,13 +523,15 @@ static bool is_stale(const struct db *db, const struct query *q)
 }
 
 /* Our statements vanish, or are there before we made them, when sessions change under us. */
-static void hint_at_pooler(const struct db *db)
+static void hint_at_pooler(struct db *db)
 {
 	const char *state = error_field(db->result, PG_DIAG_SQLSTATE);
 
-	if (db->config.prepared && (strcmp(state, "26000") == 0 || strcmp(state, "42P05") == 0))
-		log_warning("database %s: prepared statements don't stay with the connection: behind "
-			    "PgBouncer in transaction mode set [database] prepared=no", db->label);
+	if (!db->config.prepared || db->hinted || (strcmp(state, "26000") != 0 && strcmp(state, "42P05") != 0))
+		return;
+	db->hinted = true;
+	log_warning("database %s: prepared statements don't stay with the connection: behind "
+		    "PgBouncer in transaction mode set [database] prepared=no", db->label);
 }
 
 /* True if the query goes on with another message: execute after prepare, or a second try. */
@@ -732,6 +736,7 @@ struct db *db_open(struct ev_loop *loop, const struct db_config *config, const c
 	db->on_state = on_state;
 	db->ctx = ctx;
 	db->tail = &db->head;
+	db->statement_tag = random_below(UINT32_MAX);
 	ev_init(&db->io, on_io);
 	ev_init(&db->timer, on_timer);
 	ev_init(&db->broken, on_broken);
