@@ -164,10 +164,12 @@ sample: all
 install: all
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libexecdir) $(DESTDIR)$(datadir)/migrations \
 		$(DESTDIR)$(datadir)/nginx $(DESTDIR)$(docdir) $(DESTDIR)$(includedir)/longhaul
-	install -m 755 $(filter-out %-runner,$(PROGRAMS)) sql/longhaul-migrate $(DESTDIR)$(bindir)
+	install -m 755 $(filter-out %-runner,$(PROGRAMS)) $(DESTDIR)$(bindir)
+	sed 's|$$here/migrations|$(datadir)/migrations|' sql/longhaul-migrate >$(DESTDIR)$(bindir)/longhaul-migrate
+	chmod 755 $(DESTDIR)$(bindir)/longhaul-migrate
 	install -m 755 $(filter %-runner,$(PROGRAMS)) $(DESTDIR)$(libexecdir)
 	install -m 644 sql/migrations/*.sql $(DESTDIR)$(datadir)/migrations
-	install -m 644 nginx/*.conf $(DESTDIR)$(datadir)/nginx
+	install -m 644 nginx/* $(DESTDIR)$(datadir)/nginx
 	install -m 644 $(S)/longhaul.conf.sample README.md LICENSE $(DESTDIR)$(docdir)
 	install -m 644 $(S)/include/longhaul/handler.h $(DESTDIR)$(includedir)/longhaul
 
