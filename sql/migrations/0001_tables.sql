@@ -13,10 +13,12 @@ DECLARE
     r text;
 BEGIN
     FOREACH r IN ARRAY ARRAY['longhaul_api', 'longhaul_worker', 'longhaul_import', 'longhaul_dba'] LOOP
+        -- Roles belong to the cluster. Who may not make any can still use those that are there.
+        CONTINUE WHEN EXISTS (SELECT FROM pg_roles WHERE rolname = r);
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', r);
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
-            NULL; -- roles belong to the cluster: another database may have made them
+            NULL; -- the migration of another database was faster
         END;
     END LOOP;
 END
