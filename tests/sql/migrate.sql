@@ -69,11 +69,5 @@ SELECT is(:'days'::text, 't|t|5', 'the partitions are those of UTC days');
 \set usage `tail -n 1 "$SCRATCH/usage"`
 SELECT is(:'usage'::text, 'status 2', 'too many arguments: status 2');
 
--- Installed: the program and its files in the folders where `make install` puts them.
-\! mkdir -p "$SCRATCH/usr/bin" "$SCRATCH/usr/share/longhaul/migrations" && cp "$MIGRATE" "$SCRATCH/usr/bin" && cp "$MIGRATIONS"/*.sql "$SCRATCH/usr/share/longhaul/migrations"
-\! createdb m_installed && { env -u LONGHAUL_MIGRATIONS "$SCRATCH/usr/bin/longhaul-migrate" dbname=m_installed; echo "status $?"; } >"$SCRATCH/installed" 2>&1
-\set installed `tail -n 1 "$SCRATCH/installed"`
-SELECT is(:'installed'::text, 'status 0', 'an installed longhaul-migrate finds its files');
-
 SELECT * FROM finish();
 ROLLBACK;
