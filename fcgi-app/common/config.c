@@ -36,8 +36,8 @@ struct load {
 	int line;
 	bool line_open; /* the reader is in the middle of a long line */
 
-	char *section; /* the current one, NULL before the first */
-	bool skip;     /* it belongs to another program, or was refused */
+	char *section;            /* the current one, NULL before the first */
+	bool skip;                /* it belongs to another program, or was refused */
 	struct instance *current; /* if it is one of a kind */
 	struct instance *instances;
 	size_t n_instances;
@@ -91,7 +91,8 @@ static bool is_foreign(const struct program *prog, const char *section)
 }
 
 /* The kind of "type NAME", and where NAME begins; NULL if there is no such kind. */
-static const struct opt_kind *find_kind(const struct program *prog, const char *section, const char **name)
+static const struct opt_kind *find_kind(const struct program *prog, const char *section,
+					const char **name)
 {
 	for (size_t i = 0; i < prog->n_kinds; i++) {
 		size_t n = strlen(prog->kinds[i].kind);
@@ -146,8 +147,9 @@ static void begin_section(struct load *l, const char *section)
 	if (kind != NULL) {
 		l->skip = *name == '\0' || find_instance(l, kind, name) != NULL;
 		if (l->skip)
-			complain(l, l->path, l->line, *name == '\0' ? "[%s]: a name is missing"
-								     : "[%s]: this section was there before",
+			complain(l, l->path, l->line,
+				 *name == '\0' ? "[%s]: a name is missing"
+					       : "[%s]: this section was there before",
 				 section);
 		else
 			l->current = add_instance(l, kind, name, l->path, l->line);
@@ -161,8 +163,8 @@ static void begin_section(struct load *l, const char *section)
 /* ---- keys ---------------------------------------------------------------------------------------- */
 
 /* Sets a row; `seen` (may be NULL) refuses a second time. */
-static void set_row(struct load *l, const struct opt *row, void *base, bool *seen, const char *value,
-		    const char *where, int line)
+static void set_row(struct load *l, const struct opt *row, void *base, bool *seen,
+		    const char *value, const char *where, int line)
 {
 	char err[256];
 
@@ -184,7 +186,8 @@ static void set_in_instance(struct load *l, struct instance *it, const char *key
 	if (it->base == NULL)
 		return;
 	if (row != NULL)
-		set_row(l, row, it->base, line > 0 ? &it->seen[row - kind->rows] : NULL, value, where, line);
+		set_row(l, row, it->base, line > 0 ? &it->seen[row - kind->rows] : NULL, value,
+			where, line);
 	else if (kind->other == NULL)
 		complain(l, where, line, "%s: unknown key in [%s %s]", key, kind->kind, it->name);
 	else if (!kind->other(l->prog->ctx, it->base, key, value, err, sizeof(err)))
@@ -200,8 +203,8 @@ static void set_in_groups(struct load *l, const char *section, const char *key, 
 
 		if (row == NULL)
 			continue;
-		set_row(l, row, group->base, line > 0 ? &l->seen[g][row - group->rows] : NULL, value, where,
-			line);
+		set_row(l, row, group->base, line > 0 ? &l->seen[g][row - group->rows] : NULL,
+			value, where, line);
 		return;
 	}
 	complain(l, where, line, "%s: unknown key in [%s]", key, section);
@@ -287,8 +290,10 @@ static void load_file(struct load *l)
 /* One -o SECTION.KEY=VALUE. Section names may hold dots, keys don't. */
 static void apply_override(struct load *l, const char *text)
 {
-	const char *eq = strchr(text, '='), *dot = eq != NULL ? memrchr(text, '.', (size_t)(eq - text)) : NULL;
-	char *where = mem_printf("-o %.*s", (int)(eq != NULL ? eq - text : (int)strlen(text)), text);
+	const char *eq = strchr(text, '='),
+		   *dot = eq != NULL ? memrchr(text, '.', (size_t)(eq - text)) : NULL;
+	char *where = mem_printf("-o %.*s", (int)(eq != NULL ? eq - text : (int)strlen(text)),
+				 text);
 	const struct opt_kind *kind;
 	struct instance *it;
 	char *section, *key;
@@ -326,8 +331,8 @@ static void end_instances(struct load *l)
 
 		if (it->base != NULL && it->kind->end != NULL &&
 		    !it->kind->end(l->prog->ctx, it->base, err, sizeof(err)))
-			complain(l, it->line > 0 ? l->path : "-o", it->line, "[%s %s]: %s", it->kind->kind,
-				 it->name, err);
+			complain(l, it->line > 0 ? l->path : "-o", it->line, "[%s %s]: %s",
+				 it->kind->kind, it->name, err);
 		free(it->name);
 		free(it->seen);
 	}
@@ -376,13 +381,11 @@ static void print_help(const struct program *prog)
 	       "  -V, --version       print the version and exit\n"
 	       "\nOptions of the configuration file, with their defaults:\n");
 	for (size_t g = 0; g < prog->n_groups; g++)
-		opts_help(stdout, NULL, prog->groups[g].rows, prog->groups[g].n);
+		opts_help(stdout, NULL, NULL, prog->groups[g].rows, prog->groups[g].n);
 	for (size_t i = 0; i < prog->n_kinds; i++) {
 		const struct opt_kind *kind = &prog->kinds[i];
-		char *title = mem_printf("[%s NAME]\n  %s", kind->kind, kind->help);
 
-		opts_help(stdout, title, kind->rows, kind->n);
-		free(title);
+		opts_help(stdout, kind->kind, kind->help, kind->rows, kind->n);
 	}
 	printf("\nExit codes: 0 fine, 1 internal error, 2 bad usage or configuration, 3 environment,\n"
 	       "4 database refused at start.\n");
@@ -391,13 +394,11 @@ static void print_help(const struct program *prog)
 static void print_sample(const struct program *prog)
 {
 	for (size_t g = 0; g < prog->n_groups; g++)
-		opts_sample(stdout, NULL, prog->groups[g].rows, prog->groups[g].n);
+		opts_sample(stdout, NULL, NULL, prog->groups[g].rows, prog->groups[g].n);
 	for (size_t i = 0; i < prog->n_kinds; i++) {
 		const struct opt_kind *kind = &prog->kinds[i];
-		char *title = mem_printf("# %s\n#[%s NAME]", kind->help, kind->kind);
 
-		opts_sample(stdout, title, kind->rows, kind->n);
-		free(title);
+		opts_sample(stdout, kind->kind, kind->help, kind->rows, kind->n);
 	}
 }
 
@@ -408,12 +409,16 @@ static bool end_with(struct cmdline *cl, int *exit_code, int code)
 	return false;
 }
 
-bool cmdline_parse(const struct program *prog, int argc, char **argv, struct cmdline *out, int *exit_code)
+bool cmdline_parse(const struct program *prog, int argc, char **argv, struct cmdline *out,
+		   int *exit_code)
 {
 	static const struct option longs[] = {
-		{ "config", required_argument, NULL, 'c' }, { "option", required_argument, NULL, 'o' },
-		{ "test", no_argument, NULL, 't' },         { "sample", no_argument, NULL, 's' },
-		{ "help", no_argument, NULL, 'h' },         { "version", no_argument, NULL, 'V' },
+		{ "config", required_argument, NULL, 'c' },
+		{ "option", required_argument, NULL, 'o' },
+		{ "test", no_argument, NULL, 't' },
+		{ "sample", no_argument, NULL, 's' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;

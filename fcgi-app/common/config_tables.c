@@ -17,8 +17,9 @@ const struct opt database_opts[DATABASE_OPTS] = {
 		"leads to PgBouncer. Empty: conninfo. \"none\": don't listen, only poll."),
 	OPT_STR("database", "read_conninfo", D, read_conninfo, "",
 		"The same for the polls of the API; it may be a hot standby. Empty: conninfo."),
-	OPT_YES_NO("database", "prepared", D, prepared, "yes",
-		   "Use prepared statements and session settings. \"no\" behind PgBouncer in transaction mode."),
+	OPT_YES_NO(
+		"database", "prepared", D, prepared, "yes",
+		"Use prepared statements and session settings. \"no\" behind PgBouncer in transaction mode."),
 	OPT_NUM("database", "reconnect_min_ms", D, reconnect_min_ms, "100", 1, 600000,
 		"Wait before the first new try to connect; doubles with each, with jitter."),
 	OPT_NUM("database", "reconnect_max_ms", D, reconnect_max_ms, "5000", 1, 600000,

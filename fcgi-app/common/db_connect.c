@@ -52,7 +52,8 @@ static const char *conninfo_value(const PQconninfoOption *opts, const char *keyw
  * single port for all) stay as they are. Writes the turned lists and their keywords, returns how
  * many; the caller frees the values.
  */
-static size_t turned_hosts(const char *conninfo, unsigned int turn, const char *keys[], char *values[])
+static size_t turned_hosts(const char *conninfo, unsigned int turn, const char *keys[],
+			   char *values[])
 {
 	static const char *const keywords[] = { "host", "hostaddr", "port" };
 	PQconninfoOption *opts = PQconninfoParse(conninfo, NULL);
@@ -79,11 +80,20 @@ static size_t turned_hosts(const char *conninfo, unsigned int turn, const char *
  */
 PGconn *db_connect_start(const struct db_config *config, unsigned int turn)
 {
-	const char *keys[] = { "fallback_application_name", "keepalives_idle", "keepalives_interval",
-			       "keepalives_count", "tcp_user_timeout", "gssencmode", "dbname",
-			       "client_encoding", NULL, NULL, NULL, NULL };
-	const char *values[] = { config->application_name, "10", "5", "3", "10000", "disable",
-				 config->conninfo, "UTF8", NULL, NULL, NULL, NULL };
+	const char *keys[] = { "fallback_application_name",
+			       "keepalives_idle",
+			       "keepalives_interval",
+			       "keepalives_count",
+			       "tcp_user_timeout",
+			       "gssencmode",
+			       "dbname",
+			       "client_encoding",
+			       NULL,
+			       NULL,
+			       NULL,
+			       NULL };
+	const char *values[] = { config->application_name, "10",   "5",  "3",  "10000", "disable",
+				 config->conninfo,         "UTF8", NULL, NULL, NULL,    NULL };
 	char *turned[3];
 	size_t n = turned_hosts(config->conninfo, turn, keys + 8, turned);
 	PGconn *conn;

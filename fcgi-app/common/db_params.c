@@ -33,7 +33,8 @@ static void add(struct db_params *p, enum db_type type, const void *v, size_t le
 	struct db_param *param;
 
 	if (p->n == DB_PARAMS_MAX || len > INT32_MAX / 2) {
-		log_error("a query with too many or too large parameters: %d, %zu bytes", p->n, len);
+		log_error("a query with too many or too large parameters: %d, %zu bytes", p->n,
+			  len);
 		p->failed = true;
 	}
 	if (p->failed)

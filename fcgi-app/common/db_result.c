@@ -35,8 +35,8 @@ static const char *value(const PGresult *res, int row, int col, enum db_type typ
 	oid = PQftype(res, col);
 	if (oid != (Oid)type || PQfformat(res, col) != 1 ||
 	    (size > 0 && PQgetlength(res, row, col) != size)) {
-		log_error("column %s is of type %u, not of type %d in binary", PQfname(res, col), oid,
-			  (int)type);
+		log_error("column %s is of type %u, not of type %d in binary", PQfname(res, col),
+			  oid, (int)type);
 		return NULL;
 	}
 	return PQgetvalue(res, row, col);

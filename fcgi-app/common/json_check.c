@@ -184,7 +184,8 @@ static bool value(struct check *c)
 		ok = word(c, "null");
 		break;
 	default:
-		ok = is_digit(peek(c)) || peek(c) == '-' ? number(c) : refuse(c, "is not valid JSON");
+		ok = is_digit(peek(c)) || peek(c) == '-' ? number(c)
+							 : refuse(c, "is not valid JSON");
 		break;
 	}
 	skip_space(c);

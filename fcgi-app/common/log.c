@@ -79,14 +79,14 @@ static void log_line(enum log_level level, const char *fmt, va_list args)
 		return;
 }
 
-#define DEFINE_LOG(name, level)                  \
-	void name(const char *fmt, ...)          \
-	{                                        \
-		va_list args;                    \
-                                                 \
-		va_start(args, fmt);             \
-		log_line(level, fmt, args);      \
-		va_end(args);                    \
+#define DEFINE_LOG(name, level)             \
+	void name(const char *fmt, ...)     \
+	{                                   \
+		va_list args;               \
+                                            \
+		va_start(args, fmt);        \
+		log_line(level, fmt, args); \
+		va_end(args);               \
 	}
 
 DEFINE_LOG(log_error, LOG_LEVEL_ERROR)

@@ -44,7 +44,8 @@ static bool read_number(const char *s, int radix, bool units, int64_t *out)
 	return false;
 }
 
-static bool set_number(const struct opt *row, void *base, const char *value, char *err, size_t errsize)
+static bool set_number(const struct opt *row, void *base, const char *value, char *err,
+		       size_t errsize)
 {
 	bool size = row->type == OPT_SIZE, octal = row->type == OPT_OCTAL;
 	int64_t v;
@@ -71,7 +72,8 @@ static bool set_number(const struct opt *row, void *base, const char *value, cha
 	return true;
 }
 
-static bool set_bool(const struct opt *row, void *base, const char *value, char *err, size_t errsize)
+static bool set_bool(const struct opt *row, void *base, const char *value, char *err,
+		     size_t errsize)
 {
 	static const char *const words[] = { "no", "yes", "false", "true", "off", "on", "0", "1" };
 
@@ -85,7 +87,8 @@ static bool set_bool(const struct opt *row, void *base, const char *value, char 
 	return false;
 }
 
-static bool set_choice(const struct opt *row, void *base, const char *value, char *err, size_t errsize)
+static bool set_choice(const struct opt *row, void *base, const char *value, char *err,
+		       size_t errsize)
 {
 	size_t len = strlen(value);
 	const char *p = row->choices;
@@ -99,7 +102,8 @@ static bool set_choice(const struct opt *row, void *base, const char *value, cha
 		}
 		p = p[n] == '|' ? p + n + 1 : NULL;
 	}
-	snprintf(err, errsize, "%s: must be one of %s, not \"%.60s\"", row->key, row->choices, value);
+	snprintf(err, errsize, "%s: must be one of %s, not \"%.60s\"", row->key, row->choices,
+		 value);
 	return false;
 }
 
@@ -196,40 +200,47 @@ static void describe_range(const struct opt *row, char *out, size_t size)
 		snprintf(out, size, "octal");
 }
 
-/* The line above the first row of a section. */
-static void print_title(FILE *out, const char *title, const struct opt *rows, size_t i)
+static bool begins_section(const struct opt *rows, size_t i)
 {
-	if (title != NULL && i == 0)
-		fprintf(out, "\n%s\n", title);
-	else if (title == NULL && (i == 0 || strcmp(rows[i].section, rows[i - 1].section) != 0))
-		fprintf(out, "\n[%s]\n", rows[i].section);
+	return i == 0 || strcmp(rows[i].section, rows[i - 1].section) != 0;
 }
 
-void opts_help(FILE *out, const char *title, const struct opt *rows, size_t n)
+void opts_help(FILE *out, const char *kind, const char *help, const struct opt *rows, size_t n)
 {
+	if (kind != NULL) {
+		fprintf(out, "\n[%s NAME]\n", kind);
+		print_wrapped(out, help, "  ", 78);
+	}
 	for (size_t i = 0; i < n; i++) {
 		char range[80];
 
-		print_title(out, title, rows, i);
+		if (kind == NULL && begins_section(rows, i))
+			fprintf(out, "\n[%s]\n", rows[i].section);
 		describe_range(&rows[i], range, sizeof(range));
-		fprintf(out, "  %s = %s%s%s%s\n", rows[i].key, rows[i].def, range[0] != '\0' ? "   (" : "",
-			range, range[0] != '\0' ? ")" : "");
+		fprintf(out, "  %s =%s%s", rows[i].key, rows[i].def[0] != '\0' ? " " : "",
+			rows[i].def);
+		fprintf(out, range[0] != '\0' ? "   (%s)\n" : "%s\n", range);
 		print_wrapped(out, rows[i].help, "      ", 74);
 	}
 }
 
-void opts_sample(FILE *out, const char *title, const struct opt *rows, size_t n)
+void opts_sample(FILE *out, const char *kind, const char *help, const struct opt *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		char range[80];
 
-		if (i > 0 && strcmp(rows[i].section, rows[i - 1].section) == 0)
-			fputc('\n', out);
-		print_title(out, title, rows, i);
+		fputc('\n', out);
+		if (kind != NULL && i == 0) {
+			print_wrapped(out, help, "# ", 90);
+			fprintf(out, "#[%s NAME]\n", kind);
+		} else if (begins_section(rows, i)) {
+			fprintf(out, "[%s]\n", rows[i].section);
+		}
 		print_wrapped(out, rows[i].help, "# ", 90);
 		describe_range(&rows[i], range, sizeof(range));
 		if (range[0] != '\0')
 			fprintf(out, "# (%s)\n", range);
-		fprintf(out, "#%s =%s%s\n", rows[i].key, rows[i].def[0] != '\0' ? " " : "", rows[i].def);
+		fprintf(out, "#%s =%s%s\n", rows[i].key, rows[i].def[0] != '\0' ? " " : "",
+			rows[i].def);
 	}
 }

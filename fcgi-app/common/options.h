@@ -64,8 +64,9 @@ const struct opt *opt_find(const struct opt *rows, size_t n, const char *section
 /* Frees the strings. */
 void opts_free(const struct opt *rows, size_t n, void *base);
 
-/* What --help and the sample file say about rows, under `title`; NULL: under [section] lines. */
-void opts_help(FILE *out, const char *title, const struct opt *rows, size_t n);
-void opts_sample(FILE *out, const char *title, const struct opt *rows, size_t n);
+/* What --help and the sample file say about rows. `kind` NULL: under lines of their [section]; else they
+ * are those of sections [kind NAME], described by `help`. */
+void opts_help(FILE *out, const char *kind, const char *help, const struct opt *rows, size_t n);
+void opts_sample(FILE *out, const char *kind, const char *help, const struct opt *rows, size_t n);
 
 #endif

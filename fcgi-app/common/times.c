@@ -9,7 +9,7 @@
 
 #define PG_EPOCH_MS INT64_C(946684800000) /* 2000-01-01T00:00:00Z */
 #define DAY_MS INT64_C(86400000)
-#define YEAR0_MS INT64_C(-62167219200000)   /* 0000-01-01T00:00:00.000Z */
+#define YEAR0_MS INT64_C(-62167219200000)    /* 0000-01-01T00:00:00.000Z */
 #define YEAR9999_MS INT64_C(253402300799999) /* 9999-12-31T23:59:59.999Z */
 
 static int64_t clock_ms(clockid_t id)
@@ -45,7 +45,8 @@ int64_t unix_ms_to_pg_us(int64_t unix_ms)
 {
 	int64_t ms, us;
 
-	if (__builtin_sub_overflow(unix_ms, PG_EPOCH_MS, &ms) || __builtin_mul_overflow(ms, 1000, &us))
+	if (__builtin_sub_overflow(unix_ms, PG_EPOCH_MS, &ms) ||
+	    __builtin_mul_overflow(ms, 1000, &us))
 		return unix_ms < 0 ? INT64_MIN : INT64_MAX;
 	return us;
 }

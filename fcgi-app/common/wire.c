@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-bool wire_put(struct buf *out, enum wire_kind kind, uint32_t ticket, const void *payload, size_t size)
+bool wire_put(struct buf *out, enum wire_kind kind, uint32_t ticket, const void *payload,
+	      size_t size)
 {
 	struct wire_head head = { .size = (uint32_t)size, .kind = kind, .ticket = ticket };
 
@@ -86,10 +87,12 @@ static const char *take_text(struct reader *r, size_t n)
 
 /* Begins a frame whose payload has `size` bytes: head and fixed part. The room for all of it is made
  * first, so that the additions behind can't fail. */
-static bool begin(struct buf *out, enum wire_kind kind, uint32_t ticket, const void *fixed, size_t fixed_size,
-		  size_t more)
+static bool begin(struct buf *out, enum wire_kind kind, uint32_t ticket, const void *fixed,
+		  size_t fixed_size, size_t more)
 {
-	struct wire_head head = { .size = (uint32_t)(fixed_size + more), .kind = kind, .ticket = ticket };
+	struct wire_head head = { .size = (uint32_t)(fixed_size + more),
+				  .kind = kind,
+				  .ticket = ticket };
 
 	return buf_reserve(out, sizeof(head) + head.size) && buf_add(out, &head, sizeof(head)) &&
 	       buf_add(out, fixed, fixed_size);
@@ -108,7 +111,8 @@ bool wire_put_setup(struct buf *out, const struct wire_setup *setup)
 
 	return begin(out, WIRE_SETUP, 0, &f, sizeof(f),
 		     (size_t)f.handler_len + 1 + f.type_len + 1 + f.settings_len) &&
-	       buf_add(out, setup->handler, f.handler_len + 1) && buf_add(out, setup->type, f.type_len + 1) &&
+	       buf_add(out, setup->handler, f.handler_len + 1) &&
+	       buf_add(out, setup->type, f.type_len + 1) &&
 	       buf_add(out, setup->settings, f.settings_len);
 }
 
@@ -128,7 +132,8 @@ bool wire_get_setup(const char *payload, size_t size, struct wire_setup *setup)
 	setup->type = take_text(&r, f.type_len);
 	setup->settings = take(&r, f.settings_len);
 	setup->settings_len = f.settings_len;
-	return !r.bad && r.left == 0 && f.settings_len > 0 && setup->settings[f.settings_len - 1] == '\0';
+	return !r.bad && r.left == 0 && f.settings_len > 0 &&
+	       setup->settings[f.settings_len - 1] == '\0';
 }
 
 bool wire_put_job(struct buf *out, uint32_t ticket, const struct wire_job *job)
@@ -148,8 +153,8 @@ bool wire_put_job(struct buf *out, uint32_t ticket, const struct wire_job *job)
 	size_t input_len = job->input ? job->input_len : 0;
 
 	return begin(out, WIRE_JOB, ticket, &f, sizeof(f),
-		     (size_t)f.client_len + f.media_type_len + f.traceparent_len + f.request_id_len + 4 +
-			     input_len) &&
+		     (size_t)f.client_len + f.media_type_len + f.traceparent_len +
+			     f.request_id_len + 4 + input_len) &&
 	       buf_add(out, job->client, f.client_len + 1) &&
 	       buf_add(out, job->media_type, f.media_type_len + 1) &&
 	       buf_add(out, job->traceparent, f.traceparent_len + 1) &&
@@ -270,7 +275,8 @@ bool wire_withdraw(struct wire_page *page, uint32_t ticket)
 
 bool wire_has_begun(struct wire_page *page, uint32_t ticket)
 {
-	return atomic_load(&page->tickets[ticket % WIRE_TICKETS]) == ticket_word(ticket, WIRE_BEGUN);
+	return atomic_load(&page->tickets[ticket % WIRE_TICKETS]) ==
+	       ticket_word(ticket, WIRE_BEGUN);
 }
 
 void wire_stop(struct wire_page *page, uint32_t ticket, enum wire_stop why)
@@ -316,7 +322,8 @@ bool wire_ring_get(struct wire_page *page, uint32_t *tail, struct buf *out)
 		return false;
 	if (first > used)
 		first = used;
-	if (used > 0 && (!buf_add(out, page->ring + at, first) || !buf_add(out, page->ring, used - first)))
+	if (used > 0 &&
+	    (!buf_add(out, page->ring + at, first) || !buf_add(out, page->ring, used - first)))
 		return false;
 	*tail = head;
 	atomic_store_explicit(&page->ring_tail, head, memory_order_release);
@@ -338,7 +345,8 @@ void wire_progress_set(struct wire_page *page, uint32_t ticket, int64_t done, in
 	atomic_store_explicit(&page->progress_seq, seq + 2, memory_order_release);
 }
 
-bool wire_progress_get(struct wire_page *page, uint32_t ticket, uint32_t *seen, struct wire_progress *out)
+bool wire_progress_get(struct wire_page *page, uint32_t ticket, uint32_t *seen,
+		       struct wire_progress *out)
 {
 	uint32_t seq = atomic_load_explicit(&page->progress_seq, memory_order_acquire);
 	uint32_t of = page->progress_ticket, len = page->progress_len;

@@ -27,23 +27,23 @@
 #include "ids.h"
 
 #define WIRE_FD_SOCKET 3
-#define WIRE_FD_PAGE   4
+#define WIRE_FD_PAGE 4
 
-#define WIRE_INLINE  65536  /* inputs and results up to this travel inside the job's frames */
-#define WIRE_CHUNK   262144 /* larger ones in pieces of exactly this, but the last */
+#define WIRE_INLINE 65536 /* inputs and results up to this travel inside the job's frames */
+#define WIRE_CHUNK 262144 /* larger ones in pieces of exactly this, but the last */
 #define WIRE_FRAME_MAX (WIRE_CHUNK + 65536)
-#define WIRE_TICKETS 128   /* jobs that a runner can hold */
-#define WIRE_RING    32768 /* bytes of answers; a power of two */
+#define WIRE_TICKETS 128      /* jobs that a runner can hold */
+#define WIRE_RING 32768       /* bytes of answers; a power of two */
 #define WIRE_RING_RECORD 4096 /* larger answers go over the socket */
-#define WIRE_MESSAGE 200   /* bytes of a progress message */
-#define WIRE_ERROR_MAX 32768 /* bytes of a problem document */
+#define WIRE_MESSAGE 200      /* bytes of a progress message */
+#define WIRE_ERROR_MAX 32768  /* bytes of a problem document */
 
 enum wire_kind {
 	/* daemon to runner */
 	WIRE_SETUP = 1, /* struct wire_setup; once, first */
-	WIRE_JOB,	/* struct wire_job */
-	WIRE_INPUT,	/* the next chunk of the input; empty = its end */
-	WIRE_STOP,	/* the page's stop field has changed: for a runner that waits for input */
+	WIRE_JOB,       /* struct wire_job */
+	WIRE_INPUT,     /* the next chunk of the input; empty = its end */
+	WIRE_STOP,      /* the page's stop field has changed: for a runner that waits for input */
 	/* runner to daemon */
 	WIRE_READY,   /* the handler's init succeeded */
 	WIRE_REFUSED, /* it didn't; the payload is the reason */
@@ -60,7 +60,8 @@ struct wire_head {
 };
 
 /* Adds a frame; false when memory ends. */
-bool wire_put(struct buf *out, enum wire_kind kind, uint32_t ticket, const void *payload, size_t size);
+bool wire_put(struct buf *out, enum wire_kind kind, uint32_t ticket, const void *payload,
+	      size_t size);
 /* Looks at the first frame of `data`. 1: it is whole, *payload points into data; 0: more bytes are
  * needed; -1: this can't be a frame. *head is set unless 0 is returned for want of a whole head. */
 int wire_next(const char *data, size_t len, struct wire_head *head, const char **payload);
@@ -70,8 +71,9 @@ struct wire_setup {
 	int32_t log_level;
 	struct uuid boot;
 	const char *handler, *type;
-	const char *settings; /* key NUL value NUL …, ended by an empty key; inside the payload once read */
-	size_t settings_len;  /* with that last NUL */
+	const char *
+		settings; /* key NUL value NUL …, ended by an empty key; inside the payload once read */
+	size_t settings_len; /* with that last NUL */
 };
 
 bool wire_put_setup(struct buf *out, const struct wire_setup *setup);
@@ -82,7 +84,7 @@ struct wire_job {
 	int64_t fence, input_size, deadline_ms;
 	int32_t attempt;
 	const char *client, *media_type, *traceparent, *request_id; /* never NULL */
-	const char *input;					    /* NULL = in chunks, to be asked for */
+	const char *input; /* NULL = in chunks, to be asked for */
 	size_t input_len;
 };
 
@@ -92,14 +94,14 @@ bool wire_get_job(const char *payload, size_t size, struct wire_job *job);
 /* How a job ended. The verdicts are those of the handler ABI (enum lh_verdict). */
 struct wire_done {
 	int32_t verdict;
-	bool chunked;	     /* the result went before in WIRE_RESULT frames */
-	bool progressed;     /* done, total, message were reported */
+	bool chunked;    /* the result went before in WIRE_RESULT frames */
+	bool progressed; /* done, total, message were reported */
 	int64_t ran_us;
-	int64_t retry_ms;    /* -1 = by the type's backoff */
-	int64_t result_size; /* bytes, also of a chunked one; -1 = none */
-	int64_t done, total; /* total -1 = unknown */
+	int64_t retry_ms;                         /* -1 = by the type's backoff */
+	int64_t result_size;                      /* bytes, also of a chunked one; -1 = none */
+	int64_t done, total;                      /* total -1 = unknown */
 	const char *message, *media_type, *error; /* never NULL; "" = none */
-	const char *result;			  /* inline; NULL = none or chunked */
+	const char *result;                       /* inline; NULL = none or chunked */
 	size_t result_len;
 };
 
@@ -108,8 +110,8 @@ bool wire_get_done(const char *payload, size_t size, struct wire_done *done);
 
 enum wire_ticket_state {
 	WIRE_OFFERED = 1, /* daemon: may be begun */
-	WIRE_BEGUN,	  /* runner: is, or was, run */
-	WIRE_WITHDRAWN,	  /* daemon: must not be begun any more */
+	WIRE_BEGUN,       /* runner: is, or was, run */
+	WIRE_WITHDRAWN,   /* daemon: must not be begun any more */
 };
 
 enum wire_stop {
@@ -124,7 +126,7 @@ struct wire_page {
 	/* Ticket t lives in t % WIRE_TICKETS as t << 8 | state: an old frame whose place was given to a
 	 * later ticket doesn't match any more. */
 	_Atomic uint64_t tickets[WIRE_TICKETS];
-	_Atomic uint64_t stop;	       /* daemon: ticket << 8 | enum wire_stop */
+	_Atomic uint64_t stop;         /* daemon: ticket << 8 | enum wire_stop */
 	_Atomic uint32_t running;      /* runner: ticket being run; 0 = none */
 	_Atomic int64_t began_us;      /* runner: since when, on the monotonic clock */
 	_Atomic uint32_t progress_seq; /* runner: odd while it writes the fields below */
@@ -137,8 +139,8 @@ struct wire_page {
 	char ring[WIRE_RING];
 };
 
-void wire_offer(struct wire_page *page, uint32_t ticket);    /* daemon, before the frame is sent */
-bool wire_begin(struct wire_page *page, uint32_t ticket);    /* runner; false: withdrawn, leave it */
+void wire_offer(struct wire_page *page, uint32_t ticket); /* daemon, before the frame is sent */
+bool wire_begin(struct wire_page *page, uint32_t ticket); /* runner; false: withdrawn, leave it */
 bool wire_withdraw(struct wire_page *page, uint32_t ticket); /* daemon; false: it was begun */
 bool wire_has_begun(struct wire_page *page, uint32_t ticket);
 
@@ -163,6 +165,7 @@ void wire_progress_set(struct wire_page *page, uint32_t ticket, int64_t done, in
 		       const char *message, size_t len);
 /* Daemon: a changed progress of that ticket; *seen remembers the last one read (0 = none). False:
  * nothing new, or just being written. */
-bool wire_progress_get(struct wire_page *page, uint32_t ticket, uint32_t *seen, struct wire_progress *out);
+bool wire_progress_get(struct wire_page *page, uint32_t ticket, uint32_t *seen,
+		       struct wire_progress *out);
 
 #endif

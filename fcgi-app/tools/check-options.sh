@@ -27,7 +27,7 @@ for program in longhaul-api longhaul-worker; do
     "$build/$program" --sample | options_in | while read -r section key rest; do
         case $help in
         *"
-  $key = "*) ;;
+  $key ="*) ;;
         *) echo "$program --help does not name [$section] $key" && exit 1 ;;
         esac
     done || bad=1
