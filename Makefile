@@ -16,6 +16,11 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 
+# V=1: show the commands
+V       ?=
+Q       := $(if $(V),,@)
+say      = $(if $(V),,@echo '  $(1)  $(subst $(O)/,,$@)')
+
 O := $(BUILD)$(if $(SAN),/san)
 S := fcgi-app
 
@@ -71,21 +76,26 @@ $(O)/libraries: Makefile
 
 $(O)/obj/%.o: $(S)/%.c $(O)/flags | $(O)/libraries
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC  )
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(COMMON): $(call objects,common)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR  )
+	$(Q)$(AR) rcs $@ $^
 
 $(O)/longhaul-api: $(call objects,api) $(COMMON)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lfcgi $(LIBS)
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lfcgi $(LIBS)
 
 $(O)/longhaul-worker: $(call objects,worker) $(COMMON)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 # Handlers may be loaded from shared objects too: they find the ABI's functions in the program.
 $(O)/longhaul-runner: $(call objects,runner) $(call objects,handlers) $(COMMON)
-	$(CC) $(ALL_LDFLAGS) -rdynamic -o $@ $^ $(LIBS)
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -rdynamic -o $@ $^ $(LIBS)
 
 # ---- unit tests ---------------------------------------------------------------------------------
 
@@ -96,11 +106,13 @@ link_objs = $(patsubst %.c,$(O)/obj/%.o,$(call links_of,$(1)))
 
 $(O)/tests/obj/%.o: tests/unit/%.c $(O)/flags | $(O)/libraries
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) -Itests/unit $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC  )
+	$(Q)$(CC) $(ALL_CPPFLAGS) -Itests/unit $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 define unit_test
 $(O)/tests/$(1): $(O)/tests/obj/$(1).o $(call link_objs,tests/unit/$(1).c) $(COMMON)
-	$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ -lcmocka -lfcgi $$(LIBS)
+	$$(call say,LINK)
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ -lcmocka -lfcgi $$(LIBS)
 endef
 $(foreach t,$(notdir $(UNIT_TESTS)),$(eval $(call unit_test,$(t))))
 
@@ -198,4 +210,5 @@ help:
 	@echo 'make install    into $$(DESTDIR)$$(PREFIX), now $(DESTDIR)$(PREFIX); also uninstall'
 	@echo 'make clean      stop the demo and remove $(BUILD)/'
 	@echo
-	@echo 'SAN=1 builds with sanitizers into $(BUILD)/san; CC, CFLAGS, LDFLAGS, BUILD, PREFIX are honoured.'
+	@echo 'SAN=1 builds with sanitizers into $(BUILD)/san; V=1 shows the commands.'
+	@echo 'CC, CFLAGS, LDFLAGS, BUILD, PREFIX and DESTDIR are honoured.'

@@ -21,7 +21,7 @@ failed_all=0
 
 build() { # build TARGETS…: quiet unless it fails
     "$make" --no-print-directory -j "$(nproc)" BUILD="$build" "$@" >"$logs/build.log" 2>&1 && return
-    grep -vE '^(gcc|cc|clang|ar) ' "$logs/build.log" | tail -n 60
+    grep -vE '^  (CC|AR|LINK) ' "$logs/build.log" | tail -n 60
     return 1
 }
 
