@@ -31,7 +31,7 @@ struct action;
 
 struct action_kind {
 	bool done_when_ended; /* an ended job is what was asked for: 200, not 202 */
-	const char *sql; /* static; (id, client) → code */
+	const char *sql;      /* static; (id, client) → code */
 	void (*answer)(struct action *act, int code);
 };
 
@@ -87,7 +87,9 @@ static void document_came(void *ctx, enum status_outcome outcome, const struct j
 	} else {
 		type = answer_type_of(act->req, row, act->type_id);
 		if (type)
-			answer_job(act->req, act->kind->done_when_ended && job_ended(row) ? 200 : 202, type, row);
+			answer_job(act->req,
+				   act->kind->done_when_ended && job_ended(row) ? 200 : 202, type,
+				   row);
 	}
 	finish(act);
 }
@@ -105,7 +107,8 @@ static void answer_cancel(struct action *act, int code)
 static void answer_delete(struct action *act, int code)
 {
 	if (code == DELETE_LIVE) {
-		reply_problem(act->req, "not-deletable", NULL, "The job has not ended: cancel it first.");
+		reply_problem(act->req, "not-deletable", NULL,
+			      "The job has not ended: cancel it first.");
 	} else {
 		reply_status(act->req, 204);
 		reply_body(act->req, "", 0);
@@ -116,21 +119,25 @@ static void answer_delete(struct action *act, int code)
 static void answer_retry(struct action *act, int code)
 {
 	/* The second answer to a retry whose first was lost: it was queued by the first. */
-	bool queued = code == RETRY_QUEUED ||
-		      (act->unknown_since && (act->before == JOB_FAILED || act->before == JOB_CANCELED));
+	bool queued = code == RETRY_QUEUED || (act->unknown_since && (act->before == JOB_FAILED ||
+								      act->before == JOB_CANCELED));
 
 	if (queued) {
 		queue_wake(act->type_id);
 		read_job(act, document_came);
 		return;
 	}
-	reply_problem(act->req, "not-retryable", NULL, "Only a Failed or Canceled job can be retried.");
+	reply_problem(act->req, "not-retryable", NULL,
+		      "Only a Failed or Canceled job can be retried.");
 	finish(act);
 }
 
-static const struct action_kind cancel = { true, "SELECT longhaul.cancel_job($1, $2)", answer_cancel };
-static const struct action_kind delete = { true, "SELECT longhaul.delete_job($1, $2)", answer_delete };
-static const struct action_kind retry = { false, "SELECT longhaul.retry_job($1, $2)", answer_retry };
+static const struct action_kind cancel = { true, "SELECT longhaul.cancel_job($1, $2)",
+					   answer_cancel };
+static const struct action_kind delete = { true, "SELECT longhaul.delete_job($1, $2)",
+					   answer_delete };
+static const struct action_kind retry = { false, "SELECT longhaul.retry_job($1, $2)",
+					  answer_retry };
 
 /* ---- doing -------------------------------------------------------------------------------------------- */
 
@@ -149,7 +156,8 @@ static void again(struct action *act)
 	if (!act->unknown_since)
 		act->unknown_since = mono_ms();
 	if (mono_ms() - act->unknown_since >= app.cfg->settle_ms) {
-		reply_problem(act->req, "outcome-unknown", NULL, "The storage broke off; a repeat is safe.");
+		reply_problem(act->req, "outcome-unknown", NULL,
+			      "The storage broke off; a repeat is safe.");
 		finish(act);
 		return;
 	}
@@ -162,20 +170,22 @@ static void acted(void *ctx, const struct db_result *result)
 	struct action *act = ctx;
 	int code;
 
-	if (result->outcome != DB_OK && (act->unknown_since || (result->outcome != DB_ERROR && result->sent))) {
+	if (result->outcome != DB_OK &&
+	    (act->unknown_since || (result->outcome != DB_ERROR && result->sent))) {
 		again(act);
 		return;
 	}
 	if (result->outcome != DB_OK) {
 		if (result->outcome == DB_ERROR)
-			log_warning("an action on a job failed: sqlstate=%s request=%s", result->sqlstate, req_id(act->req));
+			log_warning("an action on a job failed: sqlstate=%s request=%s",
+				    result->sqlstate, req_id(act->req));
 		answer_away(act->req);
 		finish(act);
 		return;
 	}
 	code = dbr_rows(result->res) > 0 ? dbr_int2(result->res, 0, 0) : CODE_MISSING;
 	/* A job that was there and is gone now was deleted: by us, if our first try's answer was lost. */
-	if (code == CODE_MISSING && !(act->kind == &delete && act->unknown_since)) {
+	if (code == CODE_MISSING && !(act->kind == &delete &&act->unknown_since)) {
 		answer_missing(act->req, &act->read.id, act->type_id);
 		finish(act);
 		return;
@@ -220,7 +230,8 @@ static void job_read(void *ctx, enum status_outcome outcome, const struct job_ro
 	finish(act);
 }
 
-static void action_begin(struct request *req, const struct route_match *m, const struct action_kind *kind)
+static void action_begin(struct request *req, const struct route_match *m,
+			 const struct action_kind *kind)
 {
 	struct action *act = req_alloc(req, sizeof(*act));
 

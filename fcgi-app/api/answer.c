@@ -25,7 +25,8 @@ bool answer_path_id(struct request *req, const struct route_match *m, struct uui
 
 void answer_away(struct request *req)
 {
-	reply_problem(req, "unavailable", NULL, "The service can't reach its storage at the moment. Nothing was done.");
+	reply_problem(req, "unavailable", NULL,
+		      "The service can't reach its storage at the moment. Nothing was done.");
 }
 
 /* The longest time that an ended job is kept. */
@@ -44,7 +45,8 @@ static int64_t retention_of(int32_t type_id)
 
 static void answer_removed(struct request *req)
 {
-	reply_problem(req, "job-gone", NULL, "The job has been removed: it was kept for as long as jobs of its type are.");
+	reply_problem(req, "job-gone", NULL,
+		      "The job has been removed: it was kept for as long as jobs of its type are.");
 }
 
 bool answer_is_old(const struct uuid *id, int32_t type_id)
@@ -65,7 +67,8 @@ bool job_expired(const struct job_row *row)
 	return job_ended(row) && row->expires_ms != 0 && row->expires_ms <= now_ms();
 }
 
-const struct job_type *answer_type_of(struct request *req, const struct job_row *row, int32_t type_id)
+const struct job_type *answer_type_of(struct request *req, const struct job_row *row,
+				      int32_t type_id)
 {
 	const struct job_type *type = type_by_id(row->type_id);
 
@@ -80,7 +83,8 @@ const struct job_type *answer_type_of(struct request *req, const struct job_row 
 	return type;
 }
 
-const char *answer_job_url(struct request *req, const struct job_type *type, const struct uuid *id, const char *suffix)
+const char *answer_job_url(struct request *req, const struct job_type *type, const struct uuid *id,
+			   const char *suffix)
 {
 	char text[UUID_TEXT];
 
@@ -106,7 +110,8 @@ void answer_retry_after(struct request *req, const struct job_type *type, const 
 	reply_header(req, "Retry-After", "%d", pace_retry_after(&pace));
 }
 
-void answer_job(struct request *req, int status, const struct job_type *type, const struct job_row *row)
+void answer_job(struct request *req, int status, const struct job_type *type,
+		const struct job_row *row)
 {
 	struct pace pace;
 	bool ended = job_ended(row);
@@ -120,7 +125,8 @@ void answer_job(struct request *req, int status, const struct job_type *type, co
 		reply_header(req, "Retry-After", "%d", pace_retry_after(&pace));
 	}
 	/* While it lives, a revalidated old suggestedNextPollTime would make a hot loop. */
-	reply_header(req, "Cache-Control", ended && status == 200 ? "private, no-cache" : "private, no-store");
+	reply_header(req, "Cache-Control",
+		     ended && status == 200 ? "private, no-cache" : "private, no-store");
 	buf_reset(&document);
 	jobdoc_write(&document, req_base_url(req), type, row, ended ? NULL : &pace);
 	reply_body(req, document.data, document.len);
@@ -148,8 +154,8 @@ static struct json_object *error_of(const struct job_row *row)
 	return NULL;
 }
 
-void answer_failure(struct request *req, int status, const struct job_type *type, const struct job_row *row,
-		    bool as_its_own)
+void answer_failure(struct request *req, int status, const struct job_type *type,
+		    const struct job_row *row, bool as_its_own)
 {
 	struct json_object *error = error_of(row), *o = error, *links = json_object_new_object(),
 			   *link = json_object_new_object();

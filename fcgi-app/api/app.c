@@ -55,7 +55,8 @@ static void notified(void *ctx, const char *channel, const char *payload)
 		wait_notified(payload);
 }
 
-static struct db *open_connection(struct app *a, const char *conninfo, const char *label, db_state_fn *on_state)
+static struct db *open_connection(struct app *a, const char *conninfo, const char *label,
+				  db_state_fn *on_state)
 {
 	const struct database_config *database = &a->cfg->database;
 	struct db_config config = {
@@ -90,11 +91,15 @@ static bool open_connections(struct app *a)
 	a->write = open_connection(a, database->conninfo, "write", write_state);
 	a->read = open_connection(a, database->conninfo, "read", NULL);
 	a->bulk = open_connection(a, database->conninfo, "bulk", NULL);
-	a->side = open_connection(a, listening && *database->listen_conninfo ? database->listen_conninfo : database->conninfo,
+	a->side = open_connection(a,
+				  listening && *database->listen_conninfo
+					  ? database->listen_conninfo
+					  : database->conninfo,
 				  "side", side_state);
 	if (*database->read_conninfo)
 		a->replica = open_connection(a, database->read_conninfo, "replica", NULL);
-	if (!a->write || !a->read || !a->bulk || !a->side || (*database->read_conninfo && !a->replica)) {
+	if (!a->write || !a->read || !a->bulk || !a->side ||
+	    (*database->read_conninfo && !a->replica)) {
 		log_error("the database connections can't be made");
 		return false;
 	}
@@ -129,8 +134,9 @@ bool app_ready(const struct app *a)
 
 static bool at_rest(void)
 {
-	return wait_pending() + status_pending() + insert_pending() + uploads_pending() + result_pending() +
-		       actions_pending() + lists_pending() == 0;
+	return wait_pending() + status_pending() + insert_pending() + uploads_pending() +
+		       result_pending() + actions_pending() + lists_pending() ==
+	       0;
 }
 
 static void drain_look(struct ev_loop *loop, ev_timer *w, int revents)

@@ -60,7 +60,9 @@ static void lane_fail_all(struct lane *lane, const struct db_result *why)
 
 static void lane_pump(struct lane *lane)
 {
-	static const struct db_result never_sent = { .outcome = DB_LOST, .sqlstate = "", .message = "" };
+	static const struct db_result never_sent = { .outcome = DB_LOST,
+						     .sqlstate = "",
+						     .message = "" };
 
 	lane->due = false;
 	if (lane->n_under_way > 0 || (!lane->head && lane->redos == 0))
@@ -106,9 +108,10 @@ static void lane_done(void *ctx, const struct db_result *result)
 	if (result->outcome == DB_OK) {
 		lane->ops->deliver(lane->under_way, lane->n_under_way, result->res);
 		lane->n_under_way = 0;
-	} else if (lane->n_under_way > 1 && worth_halving(result) && lane->redos + 2 <= LANE_REDO_MAX) {
-		log_warning("statement over %zu items failed, trying halves: sqlstate=%s", lane->n_under_way,
-			    result->sqlstate);
+	} else if (lane->n_under_way > 1 && worth_halving(result) &&
+		   lane->redos + 2 <= LANE_REDO_MAX) {
+		log_warning("statement over %zu items failed, trying halves: sqlstate=%s",
+			    lane->n_under_way, result->sqlstate);
 		lane_halve(lane);
 	} else {
 		lane_fail_all(lane, result);
@@ -141,8 +144,8 @@ void batch_stop(void)
 	db_params_free(&params);
 }
 
-void lane_open(struct lane *lane, const struct lane_ops *ops, struct db *db, size_t max_rows, int64_t max_bytes,
-	       size_t max_queue)
+void lane_open(struct lane *lane, const struct lane_ops *ops, struct db *db, size_t max_rows,
+	       int64_t max_bytes, size_t max_queue)
 {
 	memset(lane, 0, sizeof(*lane));
 	lane->ops = ops;

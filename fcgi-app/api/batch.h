@@ -60,8 +60,8 @@ struct lane {
 void batch_start(struct ev_loop *loop);
 void batch_stop(void);
 
-void lane_open(struct lane *lane, const struct lane_ops *ops, struct db *db, size_t max_rows, int64_t max_bytes,
-	       size_t max_queue);
+void lane_open(struct lane *lane, const struct lane_ops *ops, struct db *db, size_t max_rows,
+	       int64_t max_bytes, size_t max_queue);
 /* Frees the lane's own memory; the database connection has been closed, so nothing is under way. */
 void lane_close(struct lane *lane);
 /* False: the connection is down or the queue is full; the item was not taken. Calls back later,

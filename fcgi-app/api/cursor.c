@@ -11,14 +11,17 @@
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/* Tells a mistyped or cut cursor from a real one; it isn't meant to keep a secret. */
+/* CRC-8: tells a mistyped or cut cursor from a real one; it isn't meant to keep a secret. */
 static unsigned char check_byte(const unsigned char raw[RAW])
 {
-	unsigned sum = 0x5a;
+	unsigned crc = 0x5a;
 
-	for (size_t i = 0; i + 1 < RAW; i++)
-		sum = sum * 31 + raw[i];
-	return (unsigned char)(sum ^ sum >> 8);
+	for (size_t i = 0; i + 1 < RAW; i++) {
+		crc ^= raw[i];
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc & 0x80 ? crc << 1 ^ 0x107 : crc << 1;
+	}
+	return (unsigned char)crc;
 }
 
 void cursor_write(const struct uuid *before, char out[CURSOR_TEXT])
@@ -29,7 +32,8 @@ void cursor_write(const struct uuid *before, char out[CURSOR_TEXT])
 	memcpy(raw + 1, before->b, sizeof(before->b));
 	raw[RAW - 1] = check_byte(raw);
 	for (size_t i = 0; i < RAW / 3; i++) {
-		unsigned v = (unsigned)raw[3 * i] << 16 | (unsigned)raw[3 * i + 1] << 8 | raw[3 * i + 2];
+		unsigned v = (unsigned)raw[3 * i] << 16 | (unsigned)raw[3 * i + 1] << 8 |
+			     raw[3 * i + 2];
 
 		out[4 * i] = digits[v >> 18];
 		out[4 * i + 1] = digits[v >> 12 & 63];

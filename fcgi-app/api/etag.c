@@ -127,7 +127,8 @@ enum range_outcome range_read(const char *range, int64_t size, int64_t *first, i
 		return RANGE_WHOLE;
 	if (*s >= '0' && *s <= '9' && !read_number(&s, &to))
 		return RANGE_WHOLE;
-	if (s[strspn(s, " \t")] != '\0' || (from < 0 && to < 0) || (from >= 0 && to >= 0 && to < from))
+	if (s[strspn(s, " \t")] != '\0' || (from < 0 && to < 0) ||
+	    (from >= 0 && to >= 0 && to < from))
 		return RANGE_WHOLE;
 	if (from < 0) { /* the last `to` bytes */
 		if (to == 0 || size == 0)

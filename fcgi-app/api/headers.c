@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include <string.h>
 
-static const char token_chars[] = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+static const char token_chars[] =
+	"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 static bool printable(char c)
 {
@@ -44,7 +45,8 @@ bool idempotency_key_read(const char *text, char out[IDEMPOTENCY_KEY_MAX + 1])
 		return read_quoted(text, out, IDEMPOTENCY_KEY_MAX);
 	for (; *text > 0x20 && *text <= 0x7e; text++) {
 		/* These would be a second value, or the rest of a broken quoted one. */
-		if (*text == '"' || *text == ',' || *text == ';' || *text == '\\' || n == IDEMPOTENCY_KEY_MAX)
+		if (*text == '"' || *text == ',' || *text == ';' || *text == '\\' ||
+		    n == IDEMPOTENCY_KEY_MAX)
 			return false;
 		out[n++] = *text;
 	}
@@ -80,8 +82,9 @@ bool traceparent_read(const char *text, char out[TRACEPARENT_LEN + 1])
 
 	if (len < TRACEPARENT_LEN || !only_blanks(text + len))
 		return false;
-	if (!hex_field(text, 2, true) || text[2] != '-' || !hex_field(text + 3, 32, false) || text[35] != '-' ||
-	    !hex_field(text + 36, 16, false) || text[52] != '-' || !hex_field(text + 53, 2, true))
+	if (!hex_field(text, 2, true) || text[2] != '-' || !hex_field(text + 3, 32, false) ||
+	    text[35] != '-' || !hex_field(text + 36, 16, false) || text[52] != '-' ||
+	    !hex_field(text + 53, 2, true))
 		return false;
 	if (memcmp(text, "ff", 2) == 0)
 		return false;

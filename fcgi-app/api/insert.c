@@ -19,25 +19,27 @@
 /* Deadlocks and the like: the database says itself that trying again is right. */
 #define TRIES_MAX 3
 
-const char insert_sql[] = "SELECT * FROM longhaul.submit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+const char insert_sql[] =
+	"SELECT * FROM longhaul.submit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
 static struct app *owner;
 static struct lane fresh;
-static struct lane again;     /* rows in doubt */
+static struct lane again;          /* rows in doubt */
 static struct lane_item *doubtful; /* rows in doubt that aren't in a lane now */
 static size_t n_doubtful;
 static ev_timer settle_timer;
 
-static struct pgarray ids, type_ids, clients, priorities, run_ats, media_types, inputs, sizes, keys, fingerprints,
-	waiters, traceparents, request_ids;
+static struct pgarray ids, type_ids, clients, priorities, run_ats, media_types, inputs, sizes, keys,
+	fingerprints, waiters, traceparents, request_ids;
 
 static struct {
 	struct pgarray *array;
 	enum db_type elem;
 } const arrays[] = {
-	{ &ids, DB_UUID },          { &type_ids, DB_INT4 },   { &clients, DB_TEXT },      { &priorities, DB_INT2 },
-	{ &run_ats, DB_TIMESTAMPTZ }, { &media_types, DB_TEXT }, { &inputs, DB_BYTEA },     { &sizes, DB_INT8 },
-	{ &keys, DB_TEXT },         { &fingerprints, DB_BYTEA }, { &waiters, DB_INT8 },    { &traceparents, DB_TEXT },
+	{ &ids, DB_UUID },           { &type_ids, DB_INT4 },       { &clients, DB_TEXT },
+	{ &priorities, DB_INT2 },    { &run_ats, DB_TIMESTAMPTZ }, { &media_types, DB_TEXT },
+	{ &inputs, DB_BYTEA },       { &sizes, DB_INT8 },          { &keys, DB_TEXT },
+	{ &fingerprints, DB_BYTEA }, { &waiters, DB_INT8 },        { &traceparents, DB_TEXT },
 	{ &request_ids, DB_TEXT },
 };
 #define N_ARRAYS (sizeof(arrays) / sizeof(arrays[0]))
@@ -101,7 +103,8 @@ static void deliver(struct lane_item *const *items, size_t n, const PGresult *re
 		if (!insert_read(res, i, n, &k, &answer) || answered[k])
 			continue;
 		answered[k] = true;
-		((struct insert *)items[k])->done((struct insert *)items[k], INSERT_ANSWERED, &answer);
+		((struct insert *)items[k])
+			->done((struct insert *)items[k], INSERT_ANSWERED, &answer);
 	}
 	for (k = 0; k < n; k++) {
 		struct insert *row = (struct insert *)items[k];

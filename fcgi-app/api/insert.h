@@ -19,11 +19,11 @@ struct app;
 /* submit_batch()'s verdict on one row. */
 enum insert_code {
 	INSERT_CREATED = 0,
-	INSERT_SEEN = 1,         /* this id was inserted before, by the same request */
-	INSERT_REPLAYED = 2,     /* the idempotency key made job_id earlier */
-	INSERT_KEY_REUSED = 3,   /* by another request */
-	INSERT_ID_CONFLICT = 4,  /* the id belongs to another request */
-	INSERT_KEY_GONE = 5,     /* the key's job has been removed */
+	INSERT_SEEN = 1,        /* this id was inserted before, by the same request */
+	INSERT_REPLAYED = 2,    /* the idempotency key made job_id earlier */
+	INSERT_KEY_REUSED = 3,  /* by another request */
+	INSERT_ID_CONFLICT = 4, /* the id belongs to another request */
+	INSERT_KEY_GONE = 5,    /* the key's job has been removed */
 	INSERT_QUEUE_FULL = 6,
 	INSERT_NO_TYPE = 7,
 };
@@ -42,7 +42,8 @@ struct insert_answer {
 };
 
 struct insert;
-typedef void insert_fn(struct insert *row, enum insert_outcome outcome, const struct insert_answer *answer);
+typedef void insert_fn(struct insert *row, enum insert_outcome outcome,
+		       const struct insert_answer *answer);
 
 /* One job to be. Owned by the caller until called back; texts and input stay valid until then. */
 struct insert {
@@ -50,11 +51,11 @@ struct insert {
 	struct uuid id;
 	int32_t type_id;
 	int16_t priority;
-	bool notify; /* a client waits: name this process as the waiter */
+	bool notify;       /* a client waits: name this process as the waiter */
 	int64_t run_at_ms; /* 0 = now */
 	const char *client, *media_type;
 	const char *key, *traceparent, *request_id; /* NULL = none */
-	const void *input;  /* NULL = already stored in chunks */
+	const void *input;                          /* NULL = already stored in chunks */
 	int64_t input_size;
 	unsigned char fingerprint[SHA256_SIZE];
 	insert_fn *done;

@@ -24,7 +24,8 @@ struct job_get {
 	int64_t deadline; /* monotonic; 0 = don't wait */
 };
 
-static void answer_operation(struct request *req, const struct job_type *type, const struct job_row *row)
+static void answer_operation(struct request *req, const struct job_type *type,
+			     const struct job_row *row)
 {
 	struct buf text = { 0 };
 
@@ -32,18 +33,21 @@ static void answer_operation(struct request *req, const struct job_type *type, c
 	reply_header(req, "Content-Type", "application/json");
 	if (!job_ended(row))
 		answer_retry_after(req, type, row);
-	reply_header(req, "Cache-Control", job_ended(row) ? "private, no-cache" : "private, no-store");
+	reply_header(req, "Cache-Control",
+		     job_ended(row) ? "private, no-cache" : "private, no-store");
 	jobdoc_write_operation(&text, req_base_url(req), type, row);
 	reply_body(req, text.data, text.len);
 	buf_free(&text);
 }
 
-static void answer_not_modified(struct request *req, const struct job_type *type, const struct job_row *row)
+static void answer_not_modified(struct request *req, const struct job_type *type,
+				const struct job_row *row)
 {
 	reply_status(req, 304);
 	if (!job_ended(row))
 		answer_retry_after(req, type, row);
-	reply_header(req, "Cache-Control", job_ended(row) ? "private, no-cache" : "private, no-store");
+	reply_header(req, "Cache-Control",
+		     job_ended(row) ? "private, no-cache" : "private, no-store");
 	reply_body(req, "", 0);
 }
 

@@ -89,8 +89,8 @@ void jobdoc_string(struct buf *out, const char *s, size_t len)
 	put(out, "\"");
 }
 
-void jobdoc_url(struct buf *out, const char *base, const struct job_type *type, const struct uuid *id,
-		const char *suffix)
+void jobdoc_url(struct buf *out, const char *base, const struct job_type *type,
+		const struct uuid *id, const char *suffix)
 {
 	char text[UUID_TEXT];
 
@@ -203,7 +203,8 @@ void jobdoc_error(struct buf *out, const struct job_row *row)
 		buf_add(out, row->error, row->error_len); /* jsonb's own text: well-formed */
 }
 
-static void put_links(struct buf *out, const char *base, const struct job_type *type, const struct job_row *row)
+static void put_links(struct buf *out, const char *base, const struct job_type *type,
+		      const struct job_row *row)
 {
 	put(out, ",\"_links\":{\"self\":{\"href\":\"");
 	jobdoc_url(out, base, type, &row->id, "\"}");
@@ -217,8 +218,8 @@ static void put_links(struct buf *out, const char *base, const struct job_type *
 	put(out, "}");
 }
 
-void jobdoc_write(struct buf *out, const char *base, const struct job_type *type, const struct job_row *row,
-		  const struct pace *pace)
+void jobdoc_write(struct buf *out, const char *base, const struct job_type *type,
+		  const struct job_row *row, const struct pace *pace)
 {
 	char id[UUID_TEXT];
 
@@ -273,7 +274,8 @@ static void put_operation_error(struct buf *out, const struct job_row *row)
 	size_t len;
 
 	jobdoc_error(&problem, row);
-	if (json_parse_strict(problem.data, problem.len, &error, NULL) && json_object_is_type(error, json_type_object)) {
+	if (json_parse_strict(problem.data, problem.len, &error, NULL) &&
+	    json_object_is_type(error, json_type_object)) {
 		type = json_get_str(error, "type");
 		code = type ? last_word(type) : "";
 		json_add_str(error, "code", *code ? code : "job-failed");
@@ -287,9 +289,11 @@ static void put_operation_error(struct buf *out, const struct job_row *row)
 	buf_free(&problem);
 }
 
-void jobdoc_write_operation(struct buf *out, const char *base, const struct job_type *type, const struct job_row *row)
+void jobdoc_write_operation(struct buf *out, const char *base, const struct job_type *type,
+			    const struct job_row *row)
 {
-	static const char *const states[] = { "", "NotStarted", "Running", "Succeeded", "Failed", "Canceled" };
+	static const char *const states[] = { "",          "NotStarted", "Running",
+					      "Succeeded", "Failed",     "Canceled" };
 	char id[UUID_TEXT];
 
 	uuid_format(&row->id, id);

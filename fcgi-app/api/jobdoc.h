@@ -10,19 +10,20 @@
 
 #include "api/jobs.h"
 #include "api/pacing.h"
-#include "api/status.h"
+#include "api/jobrow.h"
 #include "common/buf.h"
 
 #define ETAG_TEXT 24 /* W/"0123456789abcdef" and its NUL */
 
 /* Appends the document. `base` is the request's base url; `pace` NULL for a job that has ended. */
-void jobdoc_write(struct buf *out, const char *base, const struct job_type *type, const struct job_row *row,
-		  const struct pace *pace);
+void jobdoc_write(struct buf *out, const char *base, const struct job_type *type,
+		  const struct job_row *row, const struct pace *pace);
 /* Appends the status monitor's document of the same job: {"id","status",…}. */
-void jobdoc_write_operation(struct buf *out, const char *base, const struct job_type *type, const struct job_row *row);
+void jobdoc_write_operation(struct buf *out, const char *base, const struct job_type *type,
+			    const struct job_row *row);
 /* Appends the job's URL, and then `suffix` ("" or "/results"). */
-void jobdoc_url(struct buf *out, const char *base, const struct job_type *type, const struct uuid *id,
-		const char *suffix);
+void jobdoc_url(struct buf *out, const char *base, const struct job_type *type,
+		const struct uuid *id, const char *suffix);
 /* Appends a JSON string with its quotes; the bytes are UTF-8. */
 void jobdoc_string(struct buf *out, const char *s, size_t len);
 /* Appends the job's problem, bounded in size; null if there is none. */

@@ -36,8 +36,8 @@ struct job_type {
 	int32_t poll_min_ms;
 	int32_t poll_max_ms;
 	bool paused;
-	int64_t max_queued;           /* -1: no limit */
-	int32_t default_estimate_ms;  /* -1: unknown */
+	int64_t max_queued;          /* -1: no limit */
+	int32_t default_estimate_ms; /* -1: unknown */
 };
 /* `path` is what follows /v1, beginning with '/'; `seg` one path segment. NULL if there is none. */
 const struct job_type *type_by_submit_path(const char *path);

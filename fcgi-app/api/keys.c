@@ -131,7 +131,8 @@ static void key_came(void *ctx, const struct db_result *result)
 	if (dbr_rows(result->res) > 0 && !dbr_null(result->res, 0, 0))
 		client = mem_strdup(dbr_text(result->res, 0, 0, NULL));
 	k->client = client ? mem_strdup(client) : NULL;
-	k->expires_at = mono_ms() + (client ? owner->cfg->keys_found_ms : owner->cfg->keys_unknown_ms);
+	k->expires_at = mono_ms() +
+			(client ? owner->cfg->keys_found_ms : owner->cfg->keys_unknown_ms);
 	memory = memory_of(k);
 	memory_add(memory, k);
 	while (memory->n > owner->cfg->keys_max)

@@ -24,9 +24,9 @@
 
 struct list {
 	struct request *req;
-	int32_t type_id; /* 0 = all types */
+	int32_t type_id;        /* 0 = all types */
 	enum job_status status; /* 0 = all */
-	int64_t created_after; /* Unix ms; 0 = any */
+	int64_t created_after;  /* Unix ms; 0 = any */
 	bool has_before;
 	struct uuid before;
 	int limit;
@@ -41,7 +41,8 @@ size_t lists_pending(void)
 
 /* ---- the arguments ----------------------------------------------------------------------------------- */
 
-static struct json_object *read_limit(struct list *list, const char *text, struct json_object *errors)
+static struct json_object *read_limit(struct list *list, const char *text,
+				      struct json_object *errors)
 {
 	char *end;
 	long v = strtol(text, &end, 10);
@@ -52,7 +53,8 @@ static struct json_object *read_limit(struct list *list, const char *text, struc
 	return errors;
 }
 
-static struct json_object *read_created_after(struct list *list, char *text, struct json_object *errors)
+static struct json_object *read_created_after(struct list *list, char *text,
+					      struct json_object *errors)
 {
 	char *blank = strchr(text, ' ');
 
@@ -60,11 +62,13 @@ static struct json_object *read_created_after(struct list *list, char *text, str
 	if (blank)
 		*blank = '+';
 	if (!rfc3339_parse(text, strlen(text), &list->created_after))
-		return input_error(errors, "createdAfter", "not an RFC 3339 time, like 2030-01-31T08:00:00Z");
+		return input_error(errors, "createdAfter",
+				   "not an RFC 3339 time, like 2030-01-31T08:00:00Z");
 	return errors;
 }
 
-static struct json_object *read_argument(struct list *list, const char *name, char *text, struct json_object *errors)
+static struct json_object *read_argument(struct list *list, const char *name, char *text,
+					 struct json_object *errors)
 {
 	if (strcmp(name, "limit") == 0)
 		return read_limit(list, text, errors);
@@ -72,11 +76,13 @@ static struct json_object *read_argument(struct list *list, const char *name, ch
 		return read_created_after(list, text, errors);
 	if (strcmp(name, "cursor") == 0) {
 		list->has_before = cursor_read(text, &list->before);
-		return list->has_before ? errors : input_error(errors, "cursor", "not one that a list gave");
+		return list->has_before ? errors
+					: input_error(errors, "cursor", "not one that a list gave");
 	}
 	list->status = job_status_of(text);
 	if (list->status == 0)
-		errors = input_error(errors, "status", "not one of Queued, InProgress, Completed, Failed, Canceled");
+		errors = input_error(errors, "status",
+				     "not one of Queued, InProgress, Completed, Failed, Canceled");
 	return errors;
 }
 
@@ -114,9 +120,10 @@ static const char *page_url(const struct list *list, const struct uuid *before)
 	if (before)
 		cursor_write(before, cursor);
 	return req_printf(list->req, "%s/v1/%s?limit=%d%s%s%s%s%s%s", req_base_url(list->req),
-			  type ? type->collection : "jobs", list->limit, list->status ? "&status=" : "",
-			  list->status ? job_status_word(list->status) : "", *after ? "&createdAfter=" : "", after,
-			  *cursor ? "&cursor=" : "", cursor);
+			  type ? type->collection : "jobs", list->limit,
+			  list->status ? "&status=" : "",
+			  list->status ? job_status_word(list->status) : "",
+			  *after ? "&createdAfter=" : "", after, *cursor ? "&cursor=" : "", cursor);
 }
 
 static void put_jobs(struct buf *out, struct list *list, const PGresult *res)
@@ -168,7 +175,8 @@ static void answer_page(struct list *list, const PGresult *res)
 	reply_header(req, "Content-Type", "application/json");
 	reply_header(req, "Cache-Control", "private, no-store");
 	put_jobs(&out, list, res);
-	put_link(&out, ",\"_links\":{\"self\":{\"href\":", page_url(list, list->has_before ? &list->before : NULL));
+	put_link(&out, ",\"_links\":{\"self\":{\"href\":",
+		 page_url(list, list->has_before ? &list->before : NULL));
 	if (next)
 		put_link(&out, ",\"next\":{\"href\":", next);
 	buf_adds(&out, "}}");
@@ -185,7 +193,8 @@ static void page_came(void *ctx, const struct db_result *result)
 		answer_page(list, result->res);
 	} else {
 		if (result->outcome == DB_ERROR)
-			log_warning("a list failed: sqlstate=%s request=%s", result->sqlstate, req_id(list->req));
+			log_warning("a list failed: sqlstate=%s request=%s", result->sqlstate,
+				    req_id(list->req));
 		answer_away(list->req);
 	}
 	req_unref(list->req);
@@ -204,10 +213,12 @@ static void list_jobs(struct request *req, const struct route_match *m)
 	dbp_text(&params, req_client(req));
 	list->type_id ? dbp_int4(&params, list->type_id) : dbp_null(&params, DB_INT4);
 	list->status ? dbp_int2(&params, (int16_t)list->status) : dbp_null(&params, DB_INT2);
-	list->created_after ? dbp_timestamptz(&params, list->created_after) : dbp_null(&params, DB_TIMESTAMPTZ);
+	list->created_after ? dbp_timestamptz(&params, list->created_after)
+			    : dbp_null(&params, DB_TIMESTAMPTZ);
 	list->has_before ? dbp_uuid(&params, &list->before) : dbp_null(&params, DB_UUID);
 	dbp_int4(&params, list->limit);
-	if (db_query(app.bulk, "SELECT * FROM longhaul.list_jobs($1, $2, $3, $4, $5, $6)", &params, page_came, list)) {
+	if (db_query(app.bulk, "SELECT * FROM longhaul.list_jobs($1, $2, $3, $4, $5, $6)", &params,
+		     page_came, list)) {
 		n_lists++;
 		req_ref(req);
 	} else {

@@ -104,8 +104,8 @@ static int64_t delay_for(int64_t left, int64_t since, int64_t floor_ms, int64_t 
 	return clamp(left / 4, floor_ms, ceiling_ms);
 }
 
-static int64_t delay_of_running(const struct job_row *row, int64_t whole, int64_t now, int64_t floor_ms,
-				int64_t ceiling_ms)
+static int64_t delay_of_running(const struct job_row *row, int64_t whole, int64_t now,
+				int64_t floor_ms, int64_t ceiling_ms)
 {
 	int64_t elapsed = now - (row->started_ms ? row->started_ms : row->created_ms);
 
@@ -114,8 +114,8 @@ static int64_t delay_of_running(const struct job_row *row, int64_t whole, int64_
 	return delay_for(whole < 0 ? -1 : whole - elapsed, elapsed, floor_ms, ceiling_ms);
 }
 
-void pace_compute(const struct job_row *row, const struct job_type *type, const struct queue_view *queue,
-		  int64_t now, uint32_t jitter, struct pace *out)
+void pace_compute(const struct job_row *row, const struct job_type *type,
+		  const struct queue_view *queue, int64_t now, uint32_t jitter, struct pace *out)
 {
 	int64_t floor_ms = type->poll_min_ms > 0 ? type->poll_min_ms : 1;
 	int64_t ceiling_ms = type->poll_max_ms > floor_ms ? type->poll_max_ms : floor_ms;

@@ -8,30 +8,30 @@
 #include <stdint.h>
 
 #include "api/jobs.h"
-#include "api/status.h"
+#include "api/jobrow.h"
 
 /* What is known of a type's queue; see queue_state() in the database. */
 struct queue_view {
 	bool known;
-	int32_t depth;       /* queued jobs that could run; QUEUE_DEPTH_MAX means "that or more" */
+	int32_t depth; /* queued jobs that could run; QUEUE_DEPTH_MAX means "that or more" */
 	int32_t running;
 	int32_t workers, slots; /* live hosts that serve the type, and their places */
-	int64_t head_age_ms; /* age of the oldest one queued */
-	double mean_ms;      /* how long a job runs; < 0 = unknown */
-	double per_s;        /* jobs finished a second, lately */
+	int64_t head_age_ms;    /* age of the oldest one queued */
+	double mean_ms;         /* how long a job runs; < 0 = unknown */
+	double per_s;           /* jobs finished a second, lately */
 };
 
 #define QUEUE_DEPTH_MAX 10000
 
 struct pace {
-	int64_t delay_ms;    /* until the next poll; never less than the type's floor */
+	int64_t delay_ms;     /* until the next poll; never less than the type's floor */
 	int64_t next_poll_ms; /* the same as a time, Unix ms */
-	int64_t estimate_ms; /* Unix ms at which the job is expected to be done; 0 = unknown */
+	int64_t estimate_ms;  /* Unix ms at which the job is expected to be done; 0 = unknown */
 };
 
 /* `jitter` is 0…1000 and lengthens the delay by up to a tenth. For jobs that have not ended. */
-void pace_compute(const struct job_row *row, const struct job_type *type, const struct queue_view *queue,
-		  int64_t now, uint32_t jitter, struct pace *out);
+void pace_compute(const struct job_row *row, const struct job_type *type,
+		  const struct queue_view *queue, int64_t now, uint32_t jitter, struct pace *out);
 /* How long `ahead` jobs of the type keep a new one waiting, in ms; -1 = unknown. */
 int64_t pace_wait_ms(const struct queue_view *queue, double ahead);
 /* Retry-After: whole seconds, rounded up, at least 1. */

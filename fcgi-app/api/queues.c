@@ -81,7 +81,8 @@ static void ask_state(int64_t now)
 	if (asking || (asked_at && now - asked_at < owner->cfg->state_refresh_ms))
 		return;
 	asked_at = now;
-	asking = db_query(owner->side, "SELECT * FROM longhaul.queue_state()", NULL, state_came, NULL);
+	asking = db_query(owner->side, "SELECT * FROM longhaul.queue_state()", NULL, state_came,
+			  NULL);
 }
 
 /* A state that was read long ago (nobody asked since) says nothing about now. */

@@ -175,7 +175,8 @@ static void fetch(struct stream *s)
 	dbp_uuid(&params, &s->id);
 	dbp_int4(&params, s->gen);
 	dbp_int4(&params, (int32_t)(s->at / CHUNK));
-	s->fetching = db_query(owner->bulk, "SELECT longhaul.result_chunk_get($1, $2, $3)", &params, chunk_came, s);
+	s->fetching = db_query(owner->bulk, "SELECT longhaul.result_chunk_get($1, $2, $3)", &params,
+			       chunk_came, s);
 	db_params_free(&params);
 	if (!s->fetching)
 		fetch_later(s);
@@ -204,7 +205,8 @@ static void start_waiting(void)
 	}
 }
 
-static void stream_begin(struct request *req, const struct job_row *row, int64_t first, int64_t last)
+static void stream_begin(struct request *req, const struct job_row *row, int64_t first,
+			 int64_t last)
 {
 	struct stream *s = req_alloc(req, sizeof(*s));
 
@@ -242,7 +244,8 @@ void result_body(struct request *req, const struct job_row *row, int64_t first, 
 /* Media types that a browser shows as text and can't run. */
 static bool harmless(const char *media)
 {
-	static const char *const list[] = { "application/json", "text/plain", "text/csv", "application/x-ndjson",
+	static const char *const list[] = { "application/json",   "text/plain",
+					    "text/csv",           "application/x-ndjson",
 					    "application/ndjson", "application/problem+json" };
 	size_t n = strcspn(media, "; \t");
 

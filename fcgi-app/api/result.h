@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "api/http.h"
-#include "api/status.h"
+#include "api/jobrow.h"
 
 struct app;
 

@@ -17,10 +17,12 @@ struct result_get {
 };
 
 /* Failed or canceled: there is no result, and this is why. */
-static void answer_no_result(struct request *req, const struct job_type *type, const struct job_row *row)
+static void answer_no_result(struct request *req, const struct job_type *type,
+			     const struct job_row *row)
 {
 	if (row->status == JOB_CANCELED)
-		reply_problem(req, "job-canceled", NULL, "The job was canceled, so it has no result.");
+		reply_problem(req, "job-canceled", NULL,
+			      "The job was canceled, so it has no result.");
 	else
 		answer_failure(req, 409, type, row, false);
 }
@@ -60,13 +62,14 @@ static void answer_result(struct request *req, const struct job_row *row)
 	range = range_read(range_of(req, etag), size, &first, &last);
 	if (range == RANGE_UNSATISFIABLE) {
 		reply_header(req, "Content-Range", "bytes */%lld", (long long)size);
-		reply_problem(req, "range-not-satisfiable", NULL, "The result has %lld bytes.", (long long)size);
+		reply_problem(req, "range-not-satisfiable", NULL, "The result has %lld bytes.",
+			      (long long)size);
 		return;
 	}
 	reply_status(req, range == RANGE_PART ? 206 : 200);
 	if (range == RANGE_PART)
-		reply_header(req, "Content-Range", "bytes %lld-%lld/%lld", (long long)first, (long long)last,
-			     (long long)size);
+		reply_header(req, "Content-Range", "bytes %lld-%lld/%lld", (long long)first,
+			     (long long)last, (long long)size);
 	result_headers(req, row);
 	result_body(req, row, first, last);
 }
@@ -76,7 +79,8 @@ static void answer_row(struct request *req, int32_t type_id, const struct job_ro
 	const struct job_type *type = type_by_id(row->type_id);
 
 	if (type && row->type_id == type_id && job_expired(row)) {
-		reply_problem(req, "result-expired", NULL, "The result was kept for as long as results of its type are.");
+		reply_problem(req, "result-expired", NULL,
+			      "The result was kept for as long as results of its type are.");
 		return;
 	}
 	type = answer_type_of(req, row, type_id);
@@ -84,7 +88,8 @@ static void answer_row(struct request *req, int32_t type_id, const struct job_ro
 		return;
 	if (!job_ended(row)) {
 		answer_retry_after(req, type, row);
-		reply_problem(req, "result-not-ready", NULL, "The job is %s.", job_status_word(row->status));
+		reply_problem(req, "result-not-ready", NULL, "The job is %s.",
+			      job_status_word(row->status));
 	} else if (row->status != JOB_COMPLETED) {
 		answer_no_result(req, type, row);
 	} else {
@@ -103,8 +108,9 @@ static void result_read(void *ctx, enum status_outcome outcome, const struct job
 		else if (outcome == STATUS_FOUND)
 			answer_row(req, get->type_id, row);
 		else if (answer_is_old(&get->read.id, get->type_id))
-			reply_problem(req, "result-expired", NULL,
-				      "The result was kept for as long as results of its type are.");
+			reply_problem(
+				req, "result-expired", NULL,
+				"The result was kept for as long as results of its type are.");
 		else
 			answer_missing(req, &get->read.id, get->type_id);
 	}

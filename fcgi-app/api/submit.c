@@ -29,7 +29,8 @@ static struct json_object *read_priority(struct submit *s, struct json_object *e
 	const char *text = req_header(s->req, "Longhaul-Priority");
 
 	if (text && !priority_read(text, &s->row.priority))
-		errors = input_error(errors, "Longhaul-Priority", "not a whole number from -100 to 100");
+		errors = input_error(errors, "Longhaul-Priority",
+				     "not a whole number from -100 to 100");
 	return errors;
 }
 
@@ -50,7 +51,8 @@ static struct json_object *read_run_at(struct submit *s, struct json_object *err
 	if (!text)
 		return errors;
 	if (!rfc3339_parse(text, strlen(text), &s->row.run_at_ms))
-		return input_error(errors, "Longhaul-Run-At", "not an RFC 3339 time, like 2030-01-31T08:00:00Z");
+		return input_error(errors, "Longhaul-Run-At",
+				   "not an RFC 3339 time, like 2030-01-31T08:00:00Z");
 	if (s->row.run_at_ms <= now)
 		return input_error(errors, "Longhaul-Run-At", "not in the future");
 	if (s->row.run_at_ms > now + RUN_AT_MAX_MS)
@@ -65,8 +67,9 @@ static struct json_object *read_key(struct submit *s, struct json_object *errors
 	if (!text)
 		return errors;
 	if (!idempotency_key_read(text, s->key))
-		return input_error(errors, "Idempotency-Key",
-				   "not one quoted string or token of 1 to 255 printable ASCII characters");
+		return input_error(
+			errors, "Idempotency-Key",
+			"not one quoted string or token of 1 to 255 printable ASCII characters");
 	s->row.key = s->key;
 	return errors;
 }
@@ -106,7 +109,8 @@ static bool read_headers(struct submit *s)
 /* What the fingerprint covers besides the body. A NUL can't stand in a header, so it separates. */
 static bool add_prefix(struct submit *s)
 {
-	static const char *const names[] = { "Content-Type", "Longhaul-Priority", "Longhaul-Run-At" };
+	static const char *const names[] = { "Content-Type", "Longhaul-Priority",
+					     "Longhaul-Run-At" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		const char *text = req_header(s->req, names[i]);
@@ -132,10 +136,12 @@ static void too_large(struct submit *s)
 	struct json_object *extra = json_object_new_object();
 
 	json_add_int(extra, "maxBytes", s->max_bytes);
-	reply_problem(s->req, "input-too-large", extra, "The input may have %lld bytes.", (long long)s->max_bytes);
+	reply_problem(s->req, "input-too-large", extra, "The input may have %lld bytes.",
+		      (long long)s->max_bytes);
 }
 
-static void inserted(struct insert *row, enum insert_outcome outcome, const struct insert_answer *answer)
+static void inserted(struct insert *row, enum insert_outcome outcome,
+		     const struct insert_answer *answer)
 {
 	struct submit *s = (struct submit *)row;
 
@@ -165,7 +171,8 @@ static void upload_ready(struct upload *u)
 	submit_prepare_wait((struct submit *)u->row);
 }
 
-static void upload_done(struct upload *u, enum upload_outcome outcome, const struct insert_answer *answer)
+static void upload_done(struct upload *u, enum upload_outcome outcome,
+			const struct insert_answer *answer)
 {
 	struct submit *s = (struct submit *)u->row;
 
@@ -186,7 +193,8 @@ static void upload_done(struct upload *u, enum upload_outcome outcome, const str
 		reply_invalid(s->req, input_error(NULL, "body", "shorter than its Content-Length"));
 		break;
 	case UPLOAD_BUSY:
-		reply_problem(s->req, "unavailable", NULL, "Too many large inputs are being taken in. Nothing was done.");
+		reply_problem(s->req, "unavailable", NULL,
+			      "Too many large inputs are being taken in. Nothing was done.");
 		break;
 	case UPLOAD_AWAY:
 	default:
@@ -289,7 +297,8 @@ static bool acceptable(struct submit *s, const struct job_type *type)
 		return false;
 	if (!type_accepts(type, content_type)) {
 		reply_header(s->req, "Accept-Post", "%s", type->media_types);
-		reply_problem(s->req, "unsupported-media-type", NULL, "%s takes %s.", type->name, type->media_types);
+		reply_problem(s->req, "unsupported-media-type", NULL, "%s takes %s.", type->name,
+			      type->media_types);
 		return false;
 	}
 	if (req_content_length(s->req) > type->max_input_bytes) {
@@ -297,7 +306,8 @@ static bool acceptable(struct submit *s, const struct job_type *type)
 		return false;
 	}
 	if (queue_is_full(type)) {
-		reply_problem(s->req, "queue-full", NULL, "Too many jobs of this type are waiting.");
+		reply_problem(s->req, "queue-full", NULL,
+			      "Too many jobs of this type are waiting.");
 		return false;
 	}
 	if (!db_up(app.write)) {

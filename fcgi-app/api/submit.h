@@ -41,7 +41,8 @@ void submit_budget(struct submit *s);
 /* The request is about to be submitted under row.id: enters it as waiting, if it will wait. */
 void submit_prepare_wait(struct submit *s);
 /* The database's verdict: waits, or answers. Drops the reference that the submit holds. */
-void submit_answered(struct submit *s, enum insert_outcome outcome, const struct insert_answer *answer);
+void submit_answered(struct submit *s, enum insert_outcome outcome,
+		     const struct insert_answer *answer);
 /* The client left, or was answered otherwise. */
 void submit_forget_wait(struct submit *s);
 

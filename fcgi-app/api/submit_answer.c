@@ -27,8 +27,9 @@ void submit_budget(struct submit *s)
 	else if (s->prefer.respond_async)
 		budget = 0;
 	/* Waiting for what can't be there in time would only cost the client that time. */
-	if (budget > 0 && (app.draining || (s->row.run_at_ms && s->row.run_at_ms > now_ms() + budget) ||
-			   !type || queue_too_deep(type, budget)))
+	if (budget > 0 &&
+	    (app.draining || (s->row.run_at_ms && s->row.run_at_ms > now_ms() + budget) || !type ||
+	     queue_too_deep(type, budget)))
 		budget = 0;
 	s->budget_ms = budget;
 	s->deadline = mono_ms() + budget;
@@ -59,7 +60,8 @@ static void preferences_applied(struct submit *s, bool is_202)
 
 	reply_header(s->req, "Vary", "Prefer");
 	if (async && wait)
-		reply_header(s->req, "Preference-Applied", "respond-async, wait=%d", p->wait_ms / 1000);
+		reply_header(s->req, "Preference-Applied", "respond-async, wait=%d",
+			     p->wait_ms / 1000);
 	else if (wait)
 		reply_header(s->req, "Preference-Applied", "wait=%d", p->wait_ms / 1000);
 	else if (async)
@@ -68,7 +70,8 @@ static void preferences_applied(struct submit *s, bool is_202)
 
 /* ---- the answers --------------------------------------------------------------------------------------- */
 
-static void answer_accepted(struct submit *s, const struct job_type *type, const struct job_row *row)
+static void answer_accepted(struct submit *s, const struct job_type *type,
+			    const struct job_row *row)
 {
 	preferences_applied(s, true);
 	answer_job(s->req, 202, type, row);
@@ -91,7 +94,8 @@ static void answer_done(struct submit *s, const struct job_type *type, const str
 	preferences_applied(s, false);
 	reply_status(req, 200);
 	link_to_job(s, type, row);
-	reply_header(req, "Content-Location", "%s", answer_job_url(req, type, &row->id, "/results"));
+	reply_header(req, "Content-Location", "%s",
+		     answer_job_url(req, type, &row->id, "/results"));
 	reply_header(req, "Cache-Control", "private, no-store");
 	result_headers(req, row);
 	result_body(req, row, 0, size - 1);
@@ -219,7 +223,8 @@ static void earlier_read(void *ctx, enum status_outcome outcome, const struct jo
 	if (outcome == STATUS_FOUND)
 		answer_row(s, row);
 	else if (outcome == STATUS_MISSING)
-		reply_problem(s->req, "job-gone", NULL, "The job of this request has been removed.");
+		reply_problem(s->req, "job-gone", NULL,
+			      "The job of this request has been removed.");
 	else
 		answer_away(s->req);
 	let_go(s);
@@ -266,18 +271,23 @@ static void refuse(struct submit *s, enum insert_outcome outcome, enum insert_co
 	if (outcome == INSERT_AWAY)
 		answer_away(req);
 	else if (outcome == INSERT_UNKNOWN)
-		reply_problem(req, "outcome-unknown", NULL,
-			      "The storage broke off while the job was being stored; it may exist. A repeat with the same "
-			      "Idempotency-Key, if there was one, is safe.");
+		reply_problem(
+			req, "outcome-unknown", NULL,
+			"The storage broke off while the job was being stored; it may exist. A repeat with the same "
+			"Idempotency-Key, if there was one, is safe.");
 	else if (outcome == INSERT_REFUSED)
-		reply_problem(req, "internal-error", NULL, "The storage refused the job. Nothing was done.");
+		reply_problem(req, "internal-error", NULL,
+			      "The storage refused the job. Nothing was done.");
 	else if (code == INSERT_KEY_REUSED)
-		reply_problem(req, "idempotency-key-reused", NULL,
-			      "This Idempotency-Key came before with another input, Content-Type or Longhaul- header.");
+		reply_problem(
+			req, "idempotency-key-reused", NULL,
+			"This Idempotency-Key came before with another input, Content-Type or Longhaul- header.");
 	else if (code == INSERT_ID_CONFLICT)
-		reply_problem(req, "id-conflict", NULL, "The id of this request belongs to another job.");
+		reply_problem(req, "id-conflict", NULL,
+			      "The id of this request belongs to another job.");
 	else if (code == INSERT_KEY_GONE)
-		reply_problem(req, "job-gone", NULL, "The job that this Idempotency-Key made has been removed.");
+		reply_problem(req, "job-gone", NULL,
+			      "The job that this Idempotency-Key made has been removed.");
 	else if (code == INSERT_QUEUE_FULL)
 		reply_problem(req, "queue-full", NULL, "Too many jobs of this type are waiting.");
 	else
@@ -285,7 +295,8 @@ static void refuse(struct submit *s, enum insert_outcome outcome, enum insert_co
 	let_go(s);
 }
 
-void submit_answered(struct submit *s, enum insert_outcome outcome, const struct insert_answer *answer)
+void submit_answered(struct submit *s, enum insert_outcome outcome,
+		     const struct insert_answer *answer)
 {
 	if (outcome != INSERT_ANSWERED) {
 		refuse(s, outcome, 0);

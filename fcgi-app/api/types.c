@@ -36,7 +36,8 @@ static void free_types(struct job_type *list, int n)
 
 static int by_submit_path(const void *a, const void *b)
 {
-	return strcmp(((const struct job_type *)a)->submit_path, ((const struct job_type *)b)->submit_path);
+	return strcmp(((const struct job_type *)a)->submit_path,
+		      ((const struct job_type *)b)->submit_path);
 }
 
 /* Columns of api_types(). */
@@ -75,7 +76,9 @@ static void read_type(const PGresult *res, int i, struct job_type *t)
 	t->poll_max_ms = dbr_int4(res, i, C_POLL_MAX_MS);
 	t->paused = dbr_bool(res, i, C_PAUSED);
 	t->max_queued = dbr_null(res, i, C_MAX_QUEUED) ? -1 : dbr_int8(res, i, C_MAX_QUEUED);
-	t->default_estimate_ms = dbr_null(res, i, C_DEFAULT_ESTIMATE_MS) ? -1 : dbr_int4(res, i, C_DEFAULT_ESTIMATE_MS);
+	t->default_estimate_ms = dbr_null(res, i, C_DEFAULT_ESTIMATE_MS)
+					 ? -1
+					 : dbr_int4(res, i, C_DEFAULT_ESTIMATE_MS);
 }
 
 static void types_came(void *ctx, const struct db_result *result)
@@ -96,7 +99,8 @@ static void types_came(void *ctx, const struct db_result *result)
 		n_types = n;
 		known = true;
 	} else if (result->outcome == DB_ERROR) {
-		log_error("job types can't be read: sqlstate=%s: %s", result->sqlstate, result->message);
+		log_error("job types can't be read: sqlstate=%s: %s", result->sqlstate,
+			  result->message);
 	}
 	if (read_again) {
 		read_again = false;
@@ -110,7 +114,8 @@ void types_refresh(void)
 		read_again = true; /* what is on its way may be the old state */
 		return;
 	}
-	reading = db_query(owner->side, "SELECT * FROM longhaul.api_types()", NULL, types_came, NULL);
+	reading = db_query(owner->side, "SELECT * FROM longhaul.api_types()", NULL, types_came,
+			   NULL);
 }
 
 static void refresh_due(struct ev_loop *loop, ev_timer *w, int revents)
@@ -206,7 +211,7 @@ bool type_accepts(const struct job_type *type, const char *content_type)
 	const char *media = content_type ? content_type : "application/octet-stream";
 	size_t mlen = strcspn(media, "; \t");
 
-	for (const char *p = type->media_types; *p; ) {
+	for (const char *p = type->media_types; *p;) {
 		size_t plen = strcspn(p, ", \t;");
 
 		if (plen > 0 && media_matches(p, plen, media, mlen))

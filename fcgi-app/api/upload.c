@@ -17,8 +17,8 @@
 #include "common/times.h"
 
 #define CHUNK 262144
-#define QUEUE_MS 30000     /* the longest wait for a turn */
-#define CONNECT_MS 3000    /* and then for the connection to come up */
+#define QUEUE_MS 30000  /* the longest wait for a turn */
+#define CONNECT_MS 3000 /* and then for the connection to come up */
 #define SETTLE_EVERY_MS 100
 #define SLOT_IDLE_MS 60000 /* a connection not needed for this long is closed */
 
@@ -122,7 +122,8 @@ static void close_upload(struct upload *u, bool clean)
 	req_unref(u->req);
 }
 
-static void finish(struct upload *u, enum upload_outcome outcome, const struct insert_answer *answer)
+static void finish(struct upload *u, enum upload_outcome outcome,
+		   const struct insert_answer *answer)
 {
 	bool clean = outcome == UPLOAD_ANSWERED && u->state == UPLOAD_COMMITTING;
 
@@ -138,7 +139,8 @@ static void fail(struct upload *u, const struct db_result *why)
 		finish(u, UPLOAD_AWAY, NULL);
 		return;
 	}
-	log_warning("an upload failed: sqlstate=%s: %s request=%s", why->sqlstate, why->message, req_id(u->req));
+	log_warning("an upload failed: sqlstate=%s: %s request=%s", why->sqlstate, why->message,
+		    req_id(u->req));
 	/* Class 40: deadlocks and the like; 55P03 and 57014: waited too long. Trying again may help. */
 	if (strncmp(why->sqlstate, "40", 2) == 0 || strcmp(why->sqlstate, "55P03") == 0 ||
 	    strcmp(why->sqlstate, "57014") == 0)
@@ -163,7 +165,8 @@ static bool back_from_database(struct upload *u)
 	return goes_on;
 }
 
-static bool query(struct upload *u, const char *sql, const struct db_params *params, db_done_fn *done)
+static bool query(struct upload *u, const char *sql, const struct db_params *params,
+		  db_done_fn *done)
 {
 	if (!db_query(u->slot->db, sql, params, done, u))
 		return false;

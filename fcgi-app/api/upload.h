@@ -47,7 +47,8 @@ struct upload {
 	/* The input is complete and about to be submitted under row->id. */
 	void (*ready)(struct upload *u);
 	/* Called once, unless the upload was abandoned. */
-	void (*done)(struct upload *u, enum upload_outcome outcome, const struct insert_answer *answer);
+	void (*done)(struct upload *u, enum upload_outcome outcome,
+		     const struct insert_answer *answer);
 
 	enum upload_state state;
 	struct slot *slot;

@@ -26,9 +26,9 @@ struct watched {
 	struct parked *waiters;
 	char *client;
 	bool reading, read_again, registering;
-	bool with_result;       /* the read under way asks for the result */
-	bool notified;          /* before anybody's wait had begun */
-	int64_t registered_at;  /* monotonic; 0 = never */
+	bool with_result;      /* the read under way asks for the result */
+	bool notified;         /* before anybody's wait had begun */
+	int64_t registered_at; /* monotonic; 0 = never */
 	int64_t read_at;
 };
 
@@ -133,17 +133,21 @@ static void detach(struct parked *p)
 
 static bool wakes(const struct parked *p, const struct job_row *row)
 {
-	return p->time_is_up || job_ended(row) || (!p->until_end && row->version != p->seen_version);
+	return p->time_is_up || job_ended(row) ||
+	       (!p->until_end && row->version != p->seen_version);
 }
 
 /* True if this waiter needs the result that this read didn't ask for. */
-static bool lacks_result(const struct watched *job, const struct parked *p, const struct job_row *row)
+static bool lacks_result(const struct watched *job, const struct parked *p,
+			 const struct job_row *row)
 {
-	return p->want_result && !job->with_result && row->status == JOB_COMPLETED && row->result_size > 0;
+	return p->want_result && !job->with_result && row->status == JOB_COMPLETED &&
+	       row->result_size > 0;
 }
 
 /* Calls those whom this answer concerns. Their callbacks may park anew, on this job too. */
-static void tell_waiters(struct watched *job, enum status_outcome outcome, const struct job_row *row)
+static void tell_waiters(struct watched *job, enum status_outcome outcome,
+			 const struct job_row *row)
 {
 	struct parked *p, *next, *told = NULL, **told_end = &told;
 
@@ -165,7 +169,11 @@ static void tell_waiters(struct watched *job, enum status_outcome outcome, const
 	while (told) {
 		p = told;
 		told = p->next;
-		p->wake(p, outcome == STATUS_FOUND ? PARK_ROW : outcome == STATUS_MISSING ? PARK_GONE : PARK_AWAY, row);
+		p->wake(p,
+			outcome == STATUS_FOUND     ? PARK_ROW
+			: outcome == STATUS_MISSING ? PARK_GONE
+						    : PARK_AWAY,
+			row);
 	}
 }
 
@@ -271,8 +279,8 @@ static void register_fail(struct lane_item *item, const struct db_result *why)
 	registered((struct watched *)item, false);
 }
 
-static const struct lane_ops register_ops = { "SELECT longhaul.watch($1, $2)", register_encode, register_deliver,
-					      register_fail };
+static const struct lane_ops register_ops = { "SELECT longhaul.watch($1, $2)", register_encode,
+					      register_deliver, register_fail };
 
 static bool can_be_notified(void)
 {
@@ -356,7 +364,8 @@ void wait_notified(const char *payload)
 	for (const char *s = payload; *s;) {
 		size_t n = strcspn(s, ",");
 
-		if (n == 32 && hex_decode(s, 32, id.b) && (job = find_watched(&id)) && job->waiters) {
+		if (n == 32 && hex_decode(s, 32, id.b) && (job = find_watched(&id)) &&
+		    job->waiters) {
 			bool armed = false;
 
 			for (struct parked *p = job->waiters; p; p = p->next)
@@ -397,7 +406,8 @@ void wait_start(struct app *a)
 {
 	owner = a;
 	pga_init(&register_ids, DB_UUID);
-	lane_open(&register_lane, &register_ops, a->side, (size_t)a->cfg->batch_rows, INT64_MAX, (size_t)a->cfg->queue_max);
+	lane_open(&register_lane, &register_ops, a->side, (size_t)a->cfg->batch_rows, INT64_MAX,
+		  (size_t)a->cfg->queue_max);
 	ev_timer_init(&tick, tick_came, 0., (double)a->cfg->tick_ms / 1000);
 }
 

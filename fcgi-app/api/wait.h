@@ -31,8 +31,8 @@ struct parked {
 	struct parked *next, **at; /* in the job's list */
 	ev_timer timer;
 	bool armed, time_is_up;
-	bool until_end;      /* only the end counts, not other changes */
-	bool want_result;    /* a row that says Completed comes with its inline result */
+	bool until_end;       /* only the end counts, not other changes */
+	bool want_result;     /* a row that says Completed comes with its inline result */
 	int64_t seen_version; /* the version that the client knows */
 	void (*wake)(struct parked *p, enum park_outcome outcome, const struct job_row *row);
 };
