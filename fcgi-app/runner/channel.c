@@ -13,10 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../common/log.h"
+#include "common/log.h"
 
-#define READ_SIZE     65536
-#define BELL_ANSWERS  32   /* ring at the latest after so many answers */
+#define READ_SIZE 65536
+#define BELL_ANSWERS 32    /* ring at the latest after so many answers */
 #define BELL_AFTER_US 2000 /* or when the first of them has waited this long */
 
 int64_t mono_us(void)
@@ -46,7 +46,8 @@ bool channel_open(struct channel *ch, const char **why)
 		*why = "longhaul-worker is of another version";
 		return false;
 	}
-	page = mmap(NULL, sizeof(struct wire_page), PROT_READ | PROT_WRITE, MAP_SHARED, WIRE_FD_PAGE, 0);
+	page = mmap(NULL, sizeof(struct wire_page), PROT_READ | PROT_WRITE, MAP_SHARED,
+		    WIRE_FD_PAGE, 0);
 	if (page == MAP_FAILED) {
 		*why = "cannot map the memory shared with longhaul-worker";
 		return false;

@@ -11,17 +11,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../common/buf.h"
-#include "../common/wire.h"
+#include "common/buf.h"
+#include "common/wire.h"
 
 struct channel {
 	int fd;
 	struct wire_page *page;
 	struct buf in; /* frames read; those before `at` are done with */
 	size_t at;
-	struct buf out;	       /* the frame being made */
-	unsigned int answers;  /* in the ring since the last bell */
-	int64_t bell_us;       /* when that was */
+	struct buf out;       /* the frame being made */
+	unsigned int answers; /* in the ring since the last bell */
+	int64_t bell_us;      /* when that was */
 };
 
 /* Takes over the two inherited descriptors. False and a reason in *why if they aren't there. */

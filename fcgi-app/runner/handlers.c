@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "../handlers/handlers.h"
+#include "handlers/handlers.h"
 
 static const struct lh_handler *const handlers[] = {
 	&lh_handler_noop,

@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/log.h"
+#include "common/log.h"
 #include "problem.h"
 
 #define MEDIA_TYPE_MAX 255
-#define DEFAULT_TYPE   "application/octet-stream"
+#define DEFAULT_TYPE "application/octet-stream"
 
 struct lh_job {
 	struct runner *runner;
@@ -25,8 +25,8 @@ struct lh_job {
 	bool input_chunked, input_ended;
 	struct buf kept; /* the job's message, once its frame must make way for chunks */
 
-	struct buf result;	/* inline, or the chunk being filled */
-	bool result_chunked;	/* some went already */
+	struct buf result;   /* inline, or the chunk being filled */
+	bool result_chunked; /* some went already */
 	bool result_too_large;
 	int64_t result_size;
 	char media_type[MEDIA_TYPE_MAX + 1];
@@ -112,7 +112,8 @@ void lh_progress(struct lh_job *job, int64_t done, int64_t total, const char *me
 	job->progressed = true;
 	job->done = done < 0 ? 0 : done;
 	job->total = total < 0 ? -1 : total;
-	wire_progress_set(job->channel->page, job->ticket, job->done, job->total, job->message, len);
+	wire_progress_set(job->channel->page, job->ticket, job->done, job->total, job->message,
+			  len);
 }
 
 void lh_result_type(struct lh_job *job, const char *media_type)
@@ -122,7 +123,8 @@ void lh_result_type(struct lh_job *job, const char *media_type)
 	/* It becomes a header of the answer: printable ASCII only. */
 	for (i = 0; media_type && media_type[i]; i++) {
 		if (i == MEDIA_TYPE_MAX || media_type[i] < 0x20 || media_type[i] > 0x7e) {
-			log_warning("a media type given to lh_result_type is ignored job=%s", job->id);
+			log_warning("a media type given to lh_result_type is ignored job=%s",
+				    job->id);
 			return;
 		}
 	}
@@ -148,7 +150,8 @@ bool lh_write(struct lh_job *job, const void *data, size_t size)
 
 	if (job->result_too_large || lh_cancelled(job))
 		return false;
-	if (job->runner->result_max > 0 && (int64_t)size > job->runner->result_max - job->result_size) {
+	if (job->runner->result_max > 0 &&
+	    (int64_t)size > job->runner->result_max - job->result_size) {
 		job->result_too_large = true;
 		return false;
 	}
@@ -176,10 +179,11 @@ enum lh_verdict lh_fail(struct lh_job *job, const char *type, int status, const 
 	return LH_FAILED;
 }
 
-enum lh_verdict lh_try_again(struct lh_job *job, int64_t delay_ms, const char *title, const char *detail)
+enum lh_verdict lh_try_again(struct lh_job *job, int64_t delay_ms, const char *title,
+			     const char *detail)
 {
-	problem_write(&job->error, "try-again", 503, title ? title : "The job is to be tried again", detail,
-		      NULL);
+	problem_write(&job->error, "try-again", 503, title ? title : "The job is to be tried again",
+		      detail, NULL);
 	job->retry_ms = delay_ms < 0 ? -1 : delay_ms;
 	return LH_TRY_AGAIN;
 }
@@ -193,7 +197,8 @@ static enum lh_verdict settle(struct lh_job *job, enum lh_verdict verdict)
 		verdict = LH_FAILED;
 	}
 	if (verdict == LH_DONE && job->result_too_large)
-		verdict = lh_fail(job, "result-too-large", 500, "The result is too large", NULL, NULL);
+		verdict = lh_fail(job, "result-too-large", 500, "The result is too large", NULL,
+				  NULL);
 	if ((verdict == LH_FAILED || verdict == LH_TRY_AGAIN) && job->error.len == 0)
 		problem_write(&job->error, "handler-failed", 500, "The job failed", NULL, NULL);
 	return verdict;

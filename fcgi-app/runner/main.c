@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/exit_codes.h"
-#include "../common/log.h"
+#include "common/exit_codes.h"
+#include "common/log.h"
 #include "handlers.h"
 #include "job.h"
 
@@ -81,12 +81,44 @@ static int serve(struct runner *r)
 	return EXIT_OK;
 }
 
-int main(void)
+/* "-t HANDLER": reads settings as in struct wire_setup from stdin and has the handler look at them. What it
+ * doesn't like goes to stdout. */
+static int check_settings(const char *name)
+{
+	static char text[65536];
+	const struct lh_handler *handler = handler_find(name);
+	struct lh_settings settings = { .pairs = text };
+	const char *why = "the handler's init failed";
+	void *state = NULL;
+
+	/* Room for the empty key that ends them. */
+	if (fread(text, 1, sizeof(text) - 3, stdin) == sizeof(text) - 3) {
+		puts("the settings are too long");
+		return EXIT_USAGE;
+	}
+	if (!handler) {
+		printf("this longhaul-runner has no handler \"%s\"\n", name);
+		return EXIT_USAGE;
+	}
+	if (!handler->init)
+		return EXIT_OK;
+	if (!handler->init(&settings, &state, &why)) {
+		puts(why);
+		return EXIT_USAGE;
+	}
+	if (handler->fini)
+		handler->fini(state);
+	return EXIT_OK;
+}
+
+int main(int argc, char **argv)
 {
 	static struct runner runner;
 	const char *why;
 
-	log_open("longhaul-runner", LOG_LEVEL_INFO);
+	log_open("longhaul-runner", LOG_LEVEL_WARNING);
+	if (argc == 3 && !strcmp(argv[1], "-t"))
+		return check_settings(argv[2]);
 	if (!channel_open(&runner.channel, &why)) {
 		fprintf(stderr, "longhaul-runner: %s\n", why);
 		return EXIT_USAGE;

@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../common/json.h"
-#include "../common/log.h"
-#include "../common/wire.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/wire.h"
 
-#define TYPE_MAX   64
-#define TITLE_MAX  400
+#define TYPE_MAX 64
+#define TITLE_MAX 400
 #define DETAIL_MAX 4000
 
 size_t text_clean(const char *text, size_t max, char *out)
@@ -37,17 +37,22 @@ size_t text_clean(const char *text, size_t max, char *out)
 static struct json_object *errors_parse(const char *errors_json)
 {
 	struct json_object *errors = NULL;
-	const char *why = "it isn't an array";
+	const char *why;
 	size_t len = strlen(errors_json);
 
 	if (len > WIRE_ERROR_MAX - 4 * DETAIL_MAX) {
-		log_warning("errors given to lh_fail are left out reason=\"too long\" bytes=%zu", len);
+		log_warning("errors given to lh_fail are left out reason=\"too long\" bytes=%zu",
+			    len);
 		return NULL;
 	}
-	if (json_parse_strict(errors_json, len, &errors, &why) &&
-	    json_object_is_type(errors, json_type_array) && !json_has_nul(errors))
+	if (!json_parse_strict(errors_json, len, &errors, &why)) {
+		log_warning("errors given to lh_fail are left out reason=\"%s\"", why);
+		return NULL;
+	}
+	if (json_object_is_type(errors, json_type_array) && !json_has_nul(errors))
 		return errors;
-	log_warning("errors given to lh_fail are left out reason=\"%s\"", why);
+	log_warning(
+		"errors given to lh_fail are left out reason=\"not an array, or it holds U+0000\"");
 	json_object_put(errors);
 	return NULL;
 }
@@ -60,8 +65,8 @@ static void add_clean(struct json_object *o, const char *key, const char *text, 
 	json_add_strn(o, key, clean, len);
 }
 
-void problem_write(struct buf *out, const char *type, int status, const char *title, const char *detail,
-		   const char *errors_json)
+void problem_write(struct buf *out, const char *type, int status, const char *title,
+		   const char *detail, const char *errors_json)
 {
 	struct json_object *o = json_object_new_object();
 	struct json_object *errors = errors_json ? errors_parse(errors_json) : NULL;

@@ -1,0 +1,20 @@
+/*
+ * check.h: the runner program, and what it says to a type's settings before anything is started.
+ */
+#ifndef LONGHAUL_WORKER_CHECK_H
+#define LONGHAUL_WORKER_CHECK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct type;
+
+/* The path of longhaul-runner: as configured, beside our own executable, or where it is installed. It may
+ * not exist. The caller frees. */
+char *runner_path(void);
+
+/* Has the type's handler look at its settings, in a process of its own. False and a message in err if it
+ * refuses them. Without an executable runner nothing is checked: the start will say so. */
+bool check_handler(const struct type *t, char *err, size_t errsize);
+
+#endif

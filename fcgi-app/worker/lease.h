@@ -1,0 +1,21 @@
+/*
+ * lease.h: this worker's identity and the one lease by which it holds all its jobs.
+ */
+#ifndef LONGHAUL_WORKER_LEASE_H
+#define LONGHAUL_WORKER_LEASE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Takes a new identity; it will be registered when the database is there. */
+bool lease_open(void);
+void lease_up(void); /* the connection came up */
+void lease_step(int64_t now);
+
+/* The lease is gone: kills all handlers, drops all jobs and starts again as somebody else. */
+void lease_lost(const char *why);
+
+/* Signs off, once nothing is held any more. */
+void lease_stop(void);
+
+#endif

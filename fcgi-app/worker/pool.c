@@ -1,0 +1,334 @@
+/*
+ * pool.c: watches over the runners.
+ */
+#include "pool.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <ev.h>
+
+#include "common/log.h"
+#include "common/times.h"
+#include "finish.h"
+#include "outcome.h"
+#include "runner.h"
+#include "spawn.h"
+#include "stream.h"
+#include "type.h"
+#include "worker.h"
+
+#define ENDING_MS 250      /* see pool_lost */
+#define KILL_MARGIN_MS 500 /* a handler may need all of its grace to stop what it started */
+#define BROKEN_MIN_MS 1000
+#define BROKEN_MAX_MS 30000
+
+static ev_signal child_signal;
+
+/* Runs through all runners; the body may free the present one. */
+#define EACH_RUNNER(t, l, after)                                                              \
+	for (struct link *l = (t)->runners.next, *after; after = l->next, l != &(t)->runners; \
+	     l = after)
+
+int64_t pool_timeout(const struct type *t)
+{
+	return t->cfg.timeout_ms > 0 ? t->cfg.timeout_ms : t->timeout_ms;
+}
+
+/* ---- ends of processes ------------------------------------------------------------------------ */
+
+/* Looks whether the runner has died; if so, kills its offspring while its number can't be used again. */
+static void reap(struct runner *r)
+{
+	siginfo_t info = { 0 };
+	int status;
+
+	if (r->state == RUNNER_DEAD ||
+	    waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+	    info.si_pid != r->pid)
+		return;
+	if (r->n_jobs > 0 || info.si_code != CLD_EXITED)
+		spawn_kill_session(r->pid);
+	if (waitpid(r->pid, &status, WNOHANG) == r->pid)
+		runner_died(r, status);
+}
+
+static void on_child(struct ev_loop *loop, ev_signal *w, int revents)
+{
+	(void)loop;
+	(void)w;
+	(void)revents;
+	for (size_t i = 0; i < types.n; i++) {
+		EACH_RUNNER(types.v[i], l, next)
+		reap(LIST_ENTRY(l, struct runner, link));
+	}
+}
+
+void pool_open(void)
+{
+	ev_signal_init(&child_signal, on_child, SIGCHLD);
+	ev_signal_start(worker.loop, &child_signal);
+}
+
+/* It never got ready: the type isn't served for a while, others may do it. */
+static void start_failed(struct type *t, const char *how)
+{
+	int64_t pause = BROKEN_MIN_MS << (t->start_failures < 5 ? t->start_failures : 5);
+
+	t->start_failures++;
+	if (pause > BROKEN_MAX_MS)
+		pause = BROKEN_MAX_MS;
+	t->broken_until = mono_ms() + pause;
+	log_error("a runner did not start type=%s reason=\"%s\" next_try_ms=%lld", t->name, how,
+		  (long long)pause);
+}
+
+/* Deals with one job of a dead runner. */
+static void bereave(struct runner *r, struct job *job, const char *how)
+{
+	if (runner_withdraw(r, job))
+		return;
+	runner_detach(r, job);
+	if (!job->begun) {
+		job->begun = true;
+		job->began_ms = mono_ms();
+	}
+	if (job->stop == STOP_LOST) {
+		job_free(job);
+		return;
+	}
+	outcome_of_death(job, how);
+	finish_add(job);
+}
+
+void pool_bury(struct runner *r, const char *how)
+{
+	bool jobs = r->n_jobs > 0;
+
+	runner_current(r);
+	/* The newest first: what is taken back goes to the front. */
+	for (uint32_t t = r->next - 1; r->n_jobs > 0 && t >= r->first; t--)
+		if (r->jobs[t % WIRE_TICKETS] && r->jobs[t % WIRE_TICKETS]->ticket == t)
+			bereave(r, r->jobs[t % WIRE_TICKETS], how);
+	if (!r->was_ready && !r->dismissed)
+		start_failed(r->type, how);
+	else if (jobs && !r->killed)
+		log_warning("a runner died pid=%d type=%s reason=\"%s\"", (int)r->pid,
+			    r->type->name, how);
+	else
+		log_debug("runner ended pid=%d type=%s reason=\"%s\"", (int)r->pid, r->type->name,
+			  how);
+}
+
+void pool_kill_all(void)
+{
+	for (size_t i = 0; i < types.n; i++) {
+		EACH_RUNNER(types.v[i], l, next)
+		{
+			struct runner *r = LIST_ENTRY(l, struct runner, link);
+
+			memset(r->jobs, 0, sizeof(r->jobs));
+			r->n_jobs = 0;
+			r->alone = false;
+			r->dismissed = true;
+			runner_kill(r, NULL);
+			stream_end(r);
+		}
+	}
+}
+
+/* ---- ends of jobs ----------------------------------------------------------------------------- */
+
+/* A job that waits: nobody has seen it. */
+static void stop_waiting(struct job *job, enum stop_reason why)
+{
+	switch (why) {
+	case STOP_LOST:
+		job_free(job);
+		break;
+	case STOP_CANCEL:
+		list_remove(&job->link);
+		job->type->n_waiting--;
+		outcome_set(job, VERDICT_CANCELED);
+		finish_add(job);
+		break;
+	default:
+		finish_release(job);
+		break;
+	}
+}
+
+static enum wire_stop wire_reason(enum stop_reason why)
+{
+	return why == STOP_TIMEOUT ? WIRE_STOP_TIMEOUT
+	       : why == STOP_LOST  ? WIRE_STOP_LOST
+				   : WIRE_STOP_CANCEL;
+}
+
+void pool_stop(struct job *job, enum stop_reason why)
+{
+	struct runner *r = job->runner;
+	struct uuid id = job->id;
+
+	if (job->state == JOB_GIVEN && !runner_withdraw(r, job)) {
+		/* Perhaps it is done: the runner must not be punished for it. */
+		runner_read_ring(r);
+		job = job_find(&id);
+		if (!job || job->state != JOB_GIVEN || job->stop != STOP_NONE)
+			return;
+		job->stop = why;
+		r->kill_at = mono_ms() + r->type->cfg.grace_ms + KILL_MARGIN_MS;
+		wire_stop(r->page, job->ticket, wire_reason(why));
+		runner_send(r, WIRE_STOP, job->ticket, NULL, 0);
+		stream_end(r);
+		return;
+	}
+	if (job->state == JOB_WAITING)
+		stop_waiting(job, why);
+}
+
+void pool_cancel(const struct uuid *id)
+{
+	struct job *job = job_find(id);
+
+	if (!job)
+		return;
+	log_debug("cancel asked for %s", job_text(job));
+	pool_stop(job, STOP_CANCEL);
+}
+
+/* A handler whose own transaction ends the job loses the lease by that, shortly before it says so. */
+static bool ends_itself(const struct type *t)
+{
+	return !strcmp(t->cfg.handler, "bulk-import");
+}
+
+void pool_lost(struct job *job)
+{
+	struct runner *r = job->runner;
+	struct uuid id = job->id;
+
+	if (job->state == JOB_GIVEN)
+		runner_read_ring(r);
+	job = job_find(&id);
+	if (!job || job->state == JOB_ENDED || job->state == JOB_WRITING || job->stop == STOP_LOST)
+		return;
+	if (!ends_itself(job->type))
+		log_warning("the lease of a job is lost %s", job_text(job));
+	if (job->state == JOB_WAITING || runner_withdraw(r, job)) {
+		job_free(job);
+		return;
+	}
+	job->stop = STOP_LOST;
+	wire_stop(r->page, job->ticket, WIRE_STOP_LOST);
+	r->kill_at = mono_ms() + ENDING_MS;
+	if (!ends_itself(job->type))
+		runner_kill(r, "the lease of its job is lost");
+	stream_end(r);
+}
+
+/* Takes back what the runner hasn't begun, the newest first, so that the order stays. */
+static void withdraw_unbegun(struct runner *r)
+{
+	for (uint32_t t = r->next - 1; r->n_jobs > 0 && t >= r->first; t--) {
+		struct job *job = r->jobs[t % WIRE_TICKETS];
+
+		if (job && job->ticket == t)
+			runner_withdraw(r, job);
+	}
+}
+
+void pool_withdraw_all(void)
+{
+	for (size_t i = 0; i < types.n; i++) {
+		EACH_RUNNER(types.v[i], l, next)
+		withdraw_unbegun(LIST_ENTRY(l, struct runner, link));
+	}
+}
+
+void pool_stop_all(enum stop_reason why)
+{
+	for (size_t i = 0; i < types.n; i++) {
+		EACH_RUNNER(types.v[i], l, next)
+		{
+			struct runner *r = LIST_ENTRY(l, struct runner, link);
+			struct job *job;
+
+			runner_read_ring(r);
+			job = runner_current(r);
+			if (job)
+				pool_stop(job, why);
+		}
+	}
+}
+
+/* ---- the regular look ------------------------------------------------------------------------- */
+
+/* Timeouts of the job that the runner is in. */
+static void check_job(struct runner *r, struct job *job, int64_t now)
+{
+	int64_t ran = now - job->began_ms, limit = pool_timeout(r->type);
+
+	if (job->stop == STOP_NONE && limit > 0 && ran >= limit)
+		pool_stop(job, STOP_TIMEOUT);
+	else if (job->stop == STOP_NONE && job->expires_ms > 0 && now_ms() >= job->expires_ms)
+		pool_stop(job, STOP_EXPIRED);
+	if (ran >= config.slow_ms) {
+		r->slow = true;
+		withdraw_unbegun(r);
+	}
+}
+
+/* Returns when the runner is to be looked at again; INT64_MAX = when something happens. */
+static int64_t check_runner(struct runner *r, int64_t now)
+{
+	struct job *job;
+	bool spare;
+
+	if (r->state == RUNNER_DEAD)
+		return INT64_MAX;
+	if (r->n_jobs > 0)
+		runner_read_ring(r);
+	job = runner_current(r);
+	if (job)
+		check_job(r, job, now);
+	spare = r->state == RUNNER_READY && r->n_jobs == 0 && r->type->n_runners > 1;
+	if (r->state == RUNNER_STARTING && now - r->started_at >= config.runner_start_ms)
+		runner_kill(r, "it isn't ready in time");
+	else if (r->kill_at > 0 && now >= r->kill_at)
+		runner_kill(r, "it doesn't stop in time");
+	else if ((spare && now - r->idle_since >= config.runner_idle_ms) ||
+		 (runner_is_worn(r) && r->state == RUNNER_READY && r->n_jobs == 0))
+		runner_close(r);
+	else if (spare)
+		return r->idle_since + config.runner_idle_ms;
+	return r->n_jobs > 0 || r->state == RUNNER_STARTING || r->kill_at > 0 ? now + config.tick_ms
+									      : INT64_MAX;
+}
+
+static int64_t look_at = INT64_MAX;
+
+void pool_watch(int64_t now)
+{
+	if (look_at > now + config.tick_ms)
+		look_at = now + config.tick_ms;
+}
+
+void pool_step(int64_t now)
+{
+	if (now >= look_at) {
+		look_at = INT64_MAX;
+		for (size_t i = 0; i < types.n; i++) {
+			EACH_RUNNER(types.v[i], l, next)
+			{
+				int64_t at = check_runner(LIST_ENTRY(l, struct runner, link), now);
+
+				if (at < look_at)
+					look_at = at;
+			}
+		}
+	}
+	worker_wake_at(look_at);
+}

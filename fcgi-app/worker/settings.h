@@ -1,0 +1,40 @@
+/*
+ * settings.h: the worker's configuration: [worker], [database], [log] and a [type NAME] for each
+ * job type that this host serves.
+ */
+#ifndef LONGHAUL_WORKER_SETTINGS_H
+#define LONGHAUL_WORKER_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/config.h"
+
+struct worker_config {
+	struct database_config database;
+	struct log_config log;
+	/* [worker] */
+	char *host, *runner;
+	int lease_ms, beat_ms;
+	int claim_batch, prefetch, prefetch_ms;
+	int poll_ms, look_back_ms, bottom_ms;
+	int finish_batch, finish_delay_ms;
+	int64_t finish_bytes, hold_bytes, result_max;
+	int progress_ms, types_ms, rescue_ms, promote_ms, promote_batch, maintain_ms;
+	int tick_ms, slow_ms, runner_start_ms, runner_idle_ms, drain_ms;
+};
+
+/* What a [type NAME] section says. */
+struct type_config {
+	char *handler;
+	int slots, timeout_ms, grace_ms;
+};
+
+struct type;
+
+extern const struct program worker_program;
+
+/* The configuration, and the types of its sections: valid after config_load() returned true. */
+extern struct worker_config config;
+
+#endif

@@ -1,0 +1,96 @@
+/*
+ * type.c: the table of job types, and how many jobs of each to hold.
+ */
+#include "type.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+
+#define BATCH_MAX 64  /* half of what a runner's tickets allow */
+#define BATCH_US 2000 /* a runner gets about this much work at once */
+#define OVERHEAD_US 5 /* a job takes at least this long, all in all */
+#define RECENT 16     /* jobs that the mean goes back */
+
+struct types types;
+
+struct type *type_add(const char *name)
+{
+	struct type *t = mem_zalloc(sizeof(*t));
+
+	t->name = mem_strdup(name);
+	t->mean_us = -1;
+	list_init(&t->waiting);
+	list_init(&t->runners);
+	cursor_reset(&t->cursor);
+	types.v = mem_realloc(types.v, types.n + 1, sizeof(*types.v));
+	types.v[types.n++] = t;
+	return t;
+}
+
+void types_free(void)
+{
+	for (size_t i = 0; i < types.n; i++) {
+		struct type *t = types.v[i];
+
+		free(t->name);
+		free(t->cfg.handler);
+		buf_free(&t->settings);
+		cursor_free(&t->cursor);
+		free(t);
+	}
+	free(types.v);
+	types = (struct types){ 0 };
+}
+
+struct type *type_by_id(int32_t id)
+{
+	for (size_t i = 0; i < types.n; i++)
+		if (types.v[i]->id == id)
+			return types.v[i];
+	return NULL;
+}
+
+void type_ran(struct type *t, int64_t us)
+{
+	if (us < 0)
+		us = 0;
+	if (t->mean_us < 0)
+		t->mean_us = (double)us;
+	else
+		t->mean_us += ((double)us - t->mean_us) / RECENT;
+}
+
+int type_capacity(const struct type *t)
+{
+	double ahead;
+
+	if (t->mean_us < 0)
+		return t->cfg.slots;
+	ahead = (double)t->cfg.slots * config.prefetch_ms * 1000 /
+		(t->mean_us > OVERHEAD_US ? t->mean_us : OVERHEAD_US);
+	return t->cfg.slots + (ahead < config.prefetch ? (int)ahead : config.prefetch);
+}
+
+int type_batch(const struct type *t)
+{
+	double n;
+
+	if (t->mean_us < 0)
+		return 1;
+	n = BATCH_US / (t->mean_us > OVERHEAD_US ? t->mean_us : OVERHEAD_US);
+	return n > BATCH_MAX ? BATCH_MAX : n < 1 ? 1 : (int)n;
+}
+
+int type_want(const struct type *t)
+{
+	int capacity = type_capacity(t), want = capacity - t->n_held;
+
+	if (want <= 0)
+		return 0;
+	/* With a long queue of short jobs, wait until a good part of a batch fits. */
+	if (t->n_waiting > 0 && want < config.claim_batch && want < capacity / 4)
+		return 0;
+	return want < config.claim_batch ? want : config.claim_batch;
+}
