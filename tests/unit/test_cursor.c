@@ -1,61 +1,127 @@
 /*
- * test_cursor.c: list cursors.
- * links: api/cursor.c
+ * test_cursor.c: the claim cursor, its trailing floor, and the horizon that moves it.
+ * links: worker/cursor.c
  */
 #include "test.h"
 
-#include "api/cursor.h"
+#include "worker/cursor.h"
 
-static void there_and_back(void **state)
+static void priorities_are_kept_in_order(void **state)
 {
-	struct uuid id, back;
-	char text[CURSOR_TEXT];
+	struct cursor c = { 0 };
 
 	(void)state;
-	for (int i = 0; i < 1000; i++) {
-		assert_true(random_bytes(&id, sizeof(id)));
-		cursor_write(&id, text);
-		assert_int_equal(strlen(text), CURSOR_TEXT - 1);
-		assert_int_equal(
-			strspn(text,
-			       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"),
-			CURSOR_TEXT - 1);
-		assert_true(cursor_read(text, &back));
-		assert_true(uuid_equal(&id, &back));
-	}
+	cursor_reset(&c);
+	assert_int_equal(c.n, 1);
+	assert_int_equal(c.v[0].priority, 0);
+	cursor_saw(&c, -5, 10);
+	cursor_saw(&c, 100, 11);
+	cursor_saw(&c, 7, 12);
+	cursor_saw(&c, 100, 9);
+	assert_int_equal(c.n, 4);
+	assert_int_equal(c.v[0].priority, 100);
+	assert_int_equal(c.v[0].after, 11);
+	assert_int_equal(c.v[1].priority, 7);
+	assert_int_equal(c.v[2].priority, 0);
+	assert_int_equal(c.v[2].after, 0);
+	assert_int_equal(c.v[3].priority, -5);
+	cursor_reset(&c);
+	assert_int_equal(c.n, 1);
+	assert_int_equal(c.v[0].after, 0);
+	cursor_free(&c);
 }
 
-/* One wrong character anywhere is noticed. */
-static void damaged(void **state)
+/* Requeued jobs have negative numbers: they must not move the cursor. */
+static void requeued_jobs_do_not_move_it(void **state)
 {
-	struct uuid id = { { 1, 2, 3, 4, 5, 6, 0x70, 8, 0x89, 10, 11, 12, 13, 14, 15, 16 } }, back;
-	char good[CURSOR_TEXT], text[CURSOR_TEXT + 1];
+	struct cursor c = { 0 };
 
 	(void)state;
-	cursor_write(&id, good);
-	for (size_t i = 0; i < CURSOR_TEXT - 1; i++) {
-		for (const char *c = "Az9-_=+/ \"%"; *c; c++) {
-			memcpy(text, good, sizeof(good));
-			if (text[i] == *c)
-				continue;
-			text[i] = *c;
-			if (cursor_read(text, &back))
-				fail_msg("taken: %s", text);
-		}
-	}
-	memcpy(text, good, sizeof(good));
-	text[CURSOR_TEXT - 2] = '\0';
-	assert_false(cursor_read(text, &back));
-	memcpy(text, good, sizeof(good));
-	strcat(text, "A");
-	assert_false(cursor_read(text, &back));
-	assert_false(cursor_read("", &back));
+	cursor_reset(&c);
+	cursor_saw(&c, 0, 5);
+	cursor_saw(&c, 0, 5 - ((int64_t)1 << 62));
+	assert_int_equal(c.v[0].after, 5);
+	cursor_looked(&c, 100, false, 0, 5 - ((int64_t)1 << 62));
+	assert_int_equal(c.v[0].floor, 0);
+	cursor_free(&c);
+}
+
+static void a_short_look_settles_all(void **state)
+{
+	struct cursor c = { 0 };
+
+	(void)state;
+	cursor_reset(&c);
+	cursor_saw(&c, 3, 50);
+	cursor_saw(&c, 0, 20);
+	cursor_looked(&c, 40, true, 0, 20);
+	assert_int_equal(cursor_floor(&c, 3), 40);
+	assert_int_equal(c.v[0].after, 50);
+	assert_int_equal(cursor_floor(&c, 0), 40);
+	assert_int_equal(c.v[1].after, 40); /* nothing is left below the floor */
+	cursor_looked(&c, 30, true, 0, 20); /* never back */
+	assert_int_equal(cursor_floor(&c, 0), 40);
+	assert_int_equal(cursor_floor(&c, 9), 0);
+	cursor_free(&c);
+}
+
+/* What a full look has seen ends at its last row; priorities below it weren't looked at. */
+static void a_full_look_settles_up_to_its_last_row(void **state)
+{
+	struct cursor c = { 0 };
+
+	(void)state;
+	cursor_reset(&c);
+	cursor_saw(&c, 5, 10);
+	cursor_saw(&c, 0, 70);
+	cursor_saw(&c, -5, 60);
+	cursor_looked(&c, 100, false, 0, 70);
+	assert_int_equal(cursor_floor(&c, 5), 100);
+	assert_int_equal(cursor_floor(&c, 0), 70);
+	assert_int_equal(cursor_floor(&c, -5), 0);
+	cursor_looked(&c, 65, false, -5, 90);
+	assert_int_equal(cursor_floor(&c, -5), 65); /* not past what is settled */
+	cursor_free(&c);
+}
+
+static void the_horizon_waits_for_older_transactions(void **state)
+{
+	struct horizon h = { 0 };
+
+	(void)state;
+	horizon_update(&h, 100, 1000, 990); /* 990…999 may have drawn up to 100 */
+	assert_int_equal(h.settled, 0);
+	horizon_update(&h, 150, 1010, 999);
+	assert_int_equal(h.settled, 0);
+	horizon_update(&h, 200, 1020, 1000); /* all of them have ended */
+	assert_int_equal(h.settled, 100);
+	horizon_update(&h, 300, 1030, 1015);
+	assert_int_equal(h.settled, 100); /* 200 waits for 1020 */
+	horizon_update(&h, 300, 1040, 1020);
+	assert_int_equal(h.settled, 200);
+}
+
+static void an_idle_database_settles_at_once(void **state)
+{
+	struct horizon h = { 0 };
+
+	(void)state;
+	horizon_update(&h, 7, 50, 50);
+	horizon_update(&h, 7, 50, 50);
+	assert_int_equal(h.settled, 7);
+	assert_false(h.pending);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(there_and_back),
-					    cmocka_unit_test(damaged) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(priorities_are_kept_in_order),
+		cmocka_unit_test(requeued_jobs_do_not_move_it),
+		cmocka_unit_test(a_short_look_settles_all),
+		cmocka_unit_test(a_full_look_settles_up_to_its_last_row),
+		cmocka_unit_test(the_horizon_waits_for_older_transactions),
+		cmocka_unit_test(an_idle_database_settles_at_once),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
