@@ -370,6 +370,8 @@ void config_free(const struct program *prog)
 
 static void print_help(const struct program *prog)
 {
+	const char *section = NULL;
+
 	printf("%s: %s\n\n", prog->name, prog->summary);
 	printf("usage: %s [-c FILE] [-o SECTION.KEY=VALUE]... [-t]\n", prog->name);
 	printf("  -c, --config FILE   configuration file\n"
@@ -381,11 +383,13 @@ static void print_help(const struct program *prog)
 	       "  -V, --version       print the version and exit\n"
 	       "\nOptions of the configuration file, with their defaults:\n");
 	for (size_t g = 0; g < prog->n_groups; g++)
-		opts_help(stdout, NULL, NULL, prog->groups[g].rows, prog->groups[g].n);
+		section = opts_help(stdout, section, prog->groups[g].rows, prog->groups[g].n);
 	for (size_t i = 0; i < prog->n_kinds; i++) {
 		const struct opt_kind *kind = &prog->kinds[i];
 
-		opts_help(stdout, kind->kind, kind->help, kind->rows, kind->n);
+		printf("\n[%s NAME]\n", kind->kind);
+		opts_wrap(stdout, kind->help, "  ", 78);
+		opts_help(stdout, kind->kind, kind->rows, kind->n);
 	}
 	printf("\nExit codes: 0 fine, 1 internal error, 2 bad usage or configuration, 3 environment,\n"
 	       "4 database refused at start.\n");
@@ -393,12 +397,17 @@ static void print_help(const struct program *prog)
 
 static void print_sample(const struct program *prog)
 {
+	const char *section = NULL;
+
 	for (size_t g = 0; g < prog->n_groups; g++)
-		opts_sample(stdout, NULL, NULL, prog->groups[g].rows, prog->groups[g].n);
+		section = opts_sample(stdout, section, prog->groups[g].rows, prog->groups[g].n);
 	for (size_t i = 0; i < prog->n_kinds; i++) {
 		const struct opt_kind *kind = &prog->kinds[i];
 
-		opts_sample(stdout, kind->kind, kind->help, kind->rows, kind->n);
+		printf("\n");
+		opts_wrap(stdout, kind->help, "# ", 90);
+		printf("#[%s NAME]\n", kind->kind);
+		opts_sample(stdout, kind->kind, kind->rows, kind->n);
 	}
 }
 

@@ -168,8 +168,7 @@ void opts_free(const struct opt *rows, size_t n, void *base)
 	}
 }
 
-/* Prints text in lines of at most `width` characters, each behind `indent`. */
-static void print_wrapped(FILE *out, const char *text, const char *indent, size_t width)
+void opts_wrap(FILE *out, const char *text, const char *indent, size_t width)
 {
 	while (*text != '\0') {
 		size_t n = strlen(text);
@@ -200,47 +199,38 @@ static void describe_range(const struct opt *row, char *out, size_t size)
 		snprintf(out, size, "octal");
 }
 
-static bool begins_section(const struct opt *rows, size_t i)
+const char *opts_help(FILE *out, const char *above, const struct opt *rows, size_t n)
 {
-	return i == 0 || strcmp(rows[i].section, rows[i - 1].section) != 0;
-}
-
-void opts_help(FILE *out, const char *kind, const char *help, const struct opt *rows, size_t n)
-{
-	if (kind != NULL) {
-		fprintf(out, "\n[%s NAME]\n", kind);
-		print_wrapped(out, help, "  ", 78);
-	}
 	for (size_t i = 0; i < n; i++) {
 		char range[80];
 
-		if (kind == NULL && begins_section(rows, i))
+		if (above == NULL || strcmp(rows[i].section, above) != 0)
 			fprintf(out, "\n[%s]\n", rows[i].section);
+		above = rows[i].section;
 		describe_range(&rows[i], range, sizeof(range));
 		fprintf(out, "  %s =%s%s", rows[i].key, rows[i].def[0] != '\0' ? " " : "",
 			rows[i].def);
 		fprintf(out, range[0] != '\0' ? "   (%s)\n" : "%s\n", range);
-		print_wrapped(out, rows[i].help, "      ", 74);
+		opts_wrap(out, rows[i].help, "      ", 74);
 	}
+	return above;
 }
 
-void opts_sample(FILE *out, const char *kind, const char *help, const struct opt *rows, size_t n)
+const char *opts_sample(FILE *out, const char *above, const struct opt *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		char range[80];
 
 		fputc('\n', out);
-		if (kind != NULL && i == 0) {
-			print_wrapped(out, help, "# ", 90);
-			fprintf(out, "#[%s NAME]\n", kind);
-		} else if (begins_section(rows, i)) {
+		if (above == NULL || strcmp(rows[i].section, above) != 0)
 			fprintf(out, "[%s]\n", rows[i].section);
-		}
-		print_wrapped(out, rows[i].help, "# ", 90);
+		above = rows[i].section;
+		opts_wrap(out, rows[i].help, "# ", 90);
 		describe_range(&rows[i], range, sizeof(range));
 		if (range[0] != '\0')
 			fprintf(out, "# (%s)\n", range);
 		fprintf(out, "#%s =%s%s\n", rows[i].key, rows[i].def[0] != '\0' ? " " : "",
 			rows[i].def);
 	}
+	return above;
 }

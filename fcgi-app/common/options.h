@@ -64,9 +64,11 @@ const struct opt *opt_find(const struct opt *rows, size_t n, const char *section
 /* Frees the strings. */
 void opts_free(const struct opt *rows, size_t n, void *base);
 
-/* What --help and the sample file say about rows. `kind` NULL: under lines of their [section]; else they
- * are those of sections [kind NAME], described by `help`. */
-void opts_help(FILE *out, const char *kind, const char *help, const struct opt *rows, size_t n);
-void opts_sample(FILE *out, const char *kind, const char *help, const struct opt *rows, size_t n);
+/* What --help and the sample file say about rows. `above` is the section whose line was printed last,
+ * NULL if none was; returns the same for the next call. */
+const char *opts_help(FILE *out, const char *above, const struct opt *rows, size_t n);
+const char *opts_sample(FILE *out, const char *above, const struct opt *rows, size_t n);
+/* Prints text in lines of at most `width` characters, each behind `indent`. */
+void opts_wrap(FILE *out, const char *text, const char *indent, size_t width);
 
 #endif

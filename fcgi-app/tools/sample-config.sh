@@ -16,3 +16,21 @@ EOF
          /^# / && skip { held = held $0 "\n"; next }
          skip { held = ""; next }
          { print }'
+cat <<'EOF'
+
+# Which types this host serves. The worker wants one at least.
+
+[type noop]
+handler = noop
+slots = 4
+
+# [type accounts.bulk-import]
+# handler = bulk-import
+# slots = 2
+# database = host=/run/postgresql dbname=longhaul user=longhaul_import
+
+# [type reports.monthly]
+# handler = exec
+# command = /usr/local/lib/reports/monthly --format csv
+# timeout_ms = 600000
+EOF

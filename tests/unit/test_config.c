@@ -337,7 +337,7 @@ static void sample_is_complete(void **state)
 	FILE *out = open_memstream(&text, &size);
 
 	(void)state;
-	opts_sample(out, NULL, NULL, demo_opts, 6);
+	assert_string_equal(opts_sample(out, NULL, demo_opts, 6), "demo");
 	fclose(out);
 	assert_non_null(strstr(text, "[demo]\n# A name.\n#name = somebody\n\n# A flag."));
 	assert_non_null(strstr(text, "# A size.\n# (1-1073741824)\n#size = 4MiB\n"));
