@@ -1,0 +1,143 @@
+/*
+ * exec_config.c: the settings of an exec type.
+ */
+#include "exec.h"
+
+#include "common/mem.h"
+#include "common/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define GROUPS_MAX 64
+
+#define STR(key, def, help)		OPT_STR("type", #key, struct exec_config, key, def, help)
+#define NUM(key, def, max, help)	OPT_NUM("type", #key, struct exec_config, key, def, 0, max, help)
+#define BYTES(key, help)		OPT_BYTES("type", #key, struct exec_config, key, "0", 0, INT64_MAX, help)
+
+static const struct opt rows[] = {
+	STR(command, "", "The program, by its whole path, and its arguments. Quotes group; there is no shell."),
+	STR(environment, "", "Variables to add or replace: A=b C='d e'."),
+	STR(directory, "/", "Directory to run in."),
+	STR(user, "", "User to run as, if the worker runs as root."),
+	STR(result_type, "application/octet-stream", "Media type of what the command writes to stdout."),
+	OPT_YES_NO("type", "show_stderr", struct exec_config, show_stderr, "no",
+		   "Shows the client of a failed job the last lines that the command wrote to stderr."),
+	NUM(grace_ms, "5000", 3600 * 1000, "Time between SIGTERM and SIGKILL."),
+	NUM(rlimit_cpu_s, "0", INT_MAX, "Seconds of processor time of each process; 0 = as the worker's."),
+	NUM(rlimit_nofile, "0", 1 << 20, "Open descriptors of each process."),
+	BYTES(rlimit_as, "Address space of each process."),
+	BYTES(rlimit_fsize, "Size of a file that it writes."),
+};
+
+#define N_ROWS (sizeof(rows) / sizeof(rows[0]))
+
+/* NAME=value, and not one of the names that tell the command about its job. */
+static bool variable_ok(const char *v)
+{
+	size_t len = strcspn(v, "="), i;
+
+	if (len == 0 || !v[len] || isdigit((unsigned char)*v) || strncmp(v, "LONGHAUL_", 9) == 0)
+		return false;
+	for (i = 0; i < len; i++)
+		if (!isalnum((unsigned char)v[i]) && v[i] != '_')
+			return false;
+	return true;
+}
+
+static char *read_words(struct exec_config *c)
+{
+	const char *why;
+	int i;
+
+	c->argv = words_split(c->command, &why);
+	if (!c->argv)
+		return mem_printf("command: %s", why);
+	if (!c->argv[0] || c->argv[0][0] != '/')
+		return mem_strdup("command: must begin with a program's whole path");
+	c->variables = words_split(c->environment, &why);
+	if (!c->variables)
+		return mem_printf("environment: %s", why);
+	for (i = 0; c->variables[i]; i++)
+		if (!variable_ok(c->variables[i]))
+			return mem_printf("environment: not NAME=value, or a name of longhaul's own: \"%.60s\"",
+					  c->variables[i]);
+	return NULL;
+}
+
+static char *read_directory(struct exec_config *c)
+{
+	struct stat st;
+
+	if (c->directory[0] != '/')
+		return mem_strdup("directory: must begin with a slash");
+	if (stat(c->directory, &st) != 0)
+		return mem_printf("directory: \"%.200s\": %s", c->directory, strerror(errno));
+	return S_ISDIR(st.st_mode) ? NULL : mem_printf("directory: \"%.200s\" is none", c->directory);
+}
+
+/* Looks the user up now: between fork and exec it would not be safe. */
+static char *read_user(struct exec_config *c)
+{
+	struct passwd *pw = *c->user ? getpwnam(c->user) : getpwuid(geteuid());
+
+	if (*c->user && !pw)
+		return mem_printf("user: there is no \"%.60s\"", c->user);
+	c->home = mem_strdup(pw && pw->pw_dir && *pw->pw_dir ? pw->pw_dir : "/");
+	if (!*c->user || pw->pw_uid == geteuid())
+		return NULL;
+	if (geteuid() != 0)
+		return mem_strdup("user: only root can run commands as another user");
+	c->switch_user = true;
+	c->uid = pw->pw_uid;
+	c->gid = pw->pw_gid;
+	c->n_groups = GROUPS_MAX;
+	c->groups = mem_alloc(GROUPS_MAX * sizeof(gid_t));
+	if (getgrouplist(c->user, c->gid, c->groups, &c->n_groups) < 0)
+		return mem_strdup("user: is in too many groups");
+	return NULL;
+}
+
+/* Returns what is wrong, malloc'ed, or NULL. */
+static char *read_settings(struct exec_config *c, const struct lh_settings *settings)
+{
+	char error[256], *wrong;
+	size_t i;
+
+	for (i = 0; i < N_ROWS; i++)
+		if (!opt_set(&rows[i], c, lh_setting(settings, rows[i].key, rows[i].def), error, sizeof(error)))
+			return mem_strdup(error);
+	wrong = read_words(c);
+	if (!wrong)
+		wrong = read_directory(c);
+	return wrong ? wrong : read_user(c);
+}
+
+struct exec_config *exec_config_new(const struct lh_settings *settings, const char **error)
+{
+	struct exec_config *c = mem_zalloc(sizeof(*c));
+	char *wrong = read_settings(c, settings);
+
+	if (!wrong)
+		return c;
+	*error = wrong;
+	exec_config_free(c);
+	return NULL;
+}
+
+void exec_config_free(struct exec_config *c)
+{
+	opts_free(rows, N_ROWS, c);
+	words_free(c->argv);
+	words_free(c->variables);
+	free(c->home);
+	free(c->groups);
+	free(c);
+}
