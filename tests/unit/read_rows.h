@@ -6,15 +6,9 @@
 #ifndef LONGHAUL_TESTS_READ_ROWS_H
 #define LONGHAUL_TESTS_READ_ROWS_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
+#include "test.h"
 
-#include <cmocka.h>
+#include <inttypes.h>
 
 #include "common/buf.h"
 #include "handlers/import_reader.h"
