@@ -56,6 +56,8 @@ CREATE TABLE longhaul.job_type (
     CHECK (collection NOT IN ('jobs', 'operations', 'webhooks'))
 );
 COMMENT ON TABLE longhaul.job_type IS 'What can be asked for: one row per kind of job. Edit it freely; API and workers notice within seconds.';
+COMMENT ON COLUMN longhaul.job_type.type_id IS 'number of the type, in all tables';
+COMMENT ON COLUMN longhaul.job_type.description IS 'for people; shown in the API''s own description';
 COMMENT ON COLUMN longhaul.job_type.name IS 'Name on the wire and in the worker''s configuration: [type NAME]';
 COMMENT ON COLUMN longhaul.job_type.submit_path IS 'POST /v1 followed by this submits a job';
 COMMENT ON COLUMN longhaul.job_type.collection IS 'jobs of this type are found under /v1/COLLECTION/ID';
@@ -80,6 +82,9 @@ CREATE TABLE longhaul.client (
     note       text NOT NULL DEFAULT ''
 );
 COMMENT ON TABLE longhaul.client IS 'Clients that have API keys. Clients that nginx names need no row.';
+COMMENT ON COLUMN longhaul.client.name IS 'who the client is, as it stands in job.client';
+COMMENT ON COLUMN longhaul.client.created_at IS 'when it was entered';
+COMMENT ON COLUMN longhaul.client.note IS 'for people';
 
 CREATE TABLE longhaul.api_key (
     sha256     bytea PRIMARY KEY CHECK (length(sha256) = 32),
@@ -89,6 +94,11 @@ CREATE TABLE longhaul.api_key (
     revoked_at timestamptz
 );
 COMMENT ON TABLE longhaul.api_key IS 'API keys by their SHA-256; the key itself is shown once by create_api_key() and stored nowhere';
+COMMENT ON COLUMN longhaul.api_key.sha256 IS 'SHA-256 of the key';
+COMMENT ON COLUMN longhaul.api_key.client IS 'who the key makes its bearer';
+COMMENT ON COLUMN longhaul.api_key.label IS 'for people: which of the client''s keys this is';
+COMMENT ON COLUMN longhaul.api_key.created_at IS 'when it was made';
+COMMENT ON COLUMN longhaul.api_key.revoked_at IS 'from then on the key is refused; NULL = it is good';
 
 -- ---------------------------------------------------------------------------------------------
 -- History: partitioned by day, insert-only
@@ -112,6 +122,14 @@ CREATE TABLE longhaul.job (
 ) PARTITION BY RANGE (id);
 CREATE INDEX job_client ON longhaul.job (client, id);
 COMMENT ON TABLE longhaul.job IS 'One row per accepted request; never updated. Where it stands: outcome if it ended, else lease if it was claimed, else it waits.';
+COMMENT ON COLUMN longhaul.job.type_id IS 'job_type.type_id';
+COMMENT ON COLUMN longhaul.job.client IS 'who asked; nobody else sees the job';
+COMMENT ON COLUMN longhaul.job.priority IS '-100 to 100, high first';
+COMMENT ON COLUMN longhaul.job.input_size IS 'bytes of the input';
+COMMENT ON COLUMN longhaul.job.created_at IS 'when it was accepted, by the database''s clock';
+COMMENT ON COLUMN longhaul.job.media_type IS 'Content-Type of the input';
+COMMENT ON COLUMN longhaul.job.request_id IS 'request id of the HTTP server, for its log';
+COMMENT ON COLUMN longhaul.job.traceparent IS 'W3C trace context of the request';
 COMMENT ON COLUMN longhaul.job.id IS 'UUIDv7: begins with the time of the request, which is also the partition key';
 COMMENT ON COLUMN longhaul.job.seq IS 'place in the queue: claims go by priority, then seq';
 COMMENT ON COLUMN longhaul.job.run_at IS 'not before this time; NULL = at once';
@@ -141,6 +159,17 @@ CREATE TABLE longhaul.outcome (
 -- Costs an insert next to nothing; finds what has expired without reading everything.
 CREATE INDEX outcome_expires ON longhaul.outcome USING brin (expires_at) WITH (autosummarize = on, pages_per_range = 16);
 COMMENT ON TABLE longhaul.outcome IS 'How a job ended: one row per ended job (a retry removes it again)';
+COMMENT ON COLUMN longhaul.outcome.job_id IS 'job.id';
+COMMENT ON COLUMN longhaul.outcome.attempt IS 'attempts that were made';
+COMMENT ON COLUMN longhaul.outcome.started_at IS 'when the last attempt began; NULL = none did';
+COMMENT ON COLUMN longhaul.outcome.ended_at IS 'when the job ended';
+COMMENT ON COLUMN longhaul.outcome.expires_at IS 'when job, input and result are removed';
+COMMENT ON COLUMN longhaul.outcome.fence IS 'number of the claim that ended it; see boot';
+COMMENT ON COLUMN longhaul.outcome.done IS 'progress at the end: how much of total';
+COMMENT ON COLUMN longhaul.outcome.total IS 'progress at the end: of how much';
+COMMENT ON COLUMN longhaul.outcome.result_size IS 'bytes of the result';
+COMMENT ON COLUMN longhaul.outcome.message IS 'progress at the end, in words';
+COMMENT ON COLUMN longhaul.outcome.result_media_type IS 'Content-Type of the result';
 COMMENT ON COLUMN longhaul.outcome.status IS '3 Completed, 4 Failed, 5 Canceled';
 COMMENT ON COLUMN longhaul.outcome.gen IS 'generation: grows with each claim, requeue and end; high word of the version that clients see';
 COMMENT ON COLUMN longhaul.outcome.result_gen IS 'generation whose chunks in result_chunk are the result';
@@ -155,6 +184,9 @@ CREATE TABLE longhaul.input_chunk (
     PRIMARY KEY (job_id, seq)
 ) PARTITION BY RANGE (job_id);
 COMMENT ON TABLE longhaul.input_chunk IS 'Large inputs in pieces of 262144 bytes (the last may be shorter)';
+COMMENT ON COLUMN longhaul.input_chunk.job_id IS 'job.id';
+COMMENT ON COLUMN longhaul.input_chunk.seq IS 'place of the piece, from 0';
+COMMENT ON COLUMN longhaul.input_chunk.data IS 'the piece';
 
 CREATE TABLE longhaul.result_chunk (
     job_id uuid NOT NULL,
@@ -164,6 +196,10 @@ CREATE TABLE longhaul.result_chunk (
     PRIMARY KEY (job_id, gen, seq)
 ) PARTITION BY RANGE (job_id);
 COMMENT ON TABLE longhaul.result_chunk IS 'Large results in pieces of 262144 bytes (the last may be shorter), per generation: a repeated attempt writes its own';
+COMMENT ON COLUMN longhaul.result_chunk.job_id IS 'job.id';
+COMMENT ON COLUMN longhaul.result_chunk.gen IS 'generation of the attempt that wrote it; outcome.result_gen says which counts';
+COMMENT ON COLUMN longhaul.result_chunk.seq IS 'place of the piece, from 0';
+COMMENT ON COLUMN longhaul.result_chunk.data IS 'the piece';
 
 -- ---------------------------------------------------------------------------------------------
 -- The hot part: small, changing all the time
@@ -185,6 +221,10 @@ CREATE TABLE longhaul.ready (
         autovacuum_analyze_threshold = 100000, autovacuum_vacuum_cost_delay = 0);
 CREATE UNIQUE INDEX ready_order ON longhaul.ready (type_id, priority DESC, seq);
 COMMENT ON TABLE longhaul.ready IS 'Jobs that can run now. A claim deletes the row; claims go by type, priority (high first), seq.';
+COMMENT ON COLUMN longhaul.ready.type_id IS 'job_type.type_id';
+COMMENT ON COLUMN longhaul.ready.priority IS 'job.priority';
+COMMENT ON COLUMN longhaul.ready.gen IS 'generation: 1 = never claimed';
+COMMENT ON COLUMN longhaul.ready.job_id IS 'job.id';
 COMMENT ON COLUMN longhaul.ready.seq IS 'job.seq for a first attempt; job.seq - 2^62 for a job put back, so that it comes before all others of its priority';
 COMMENT ON COLUMN longhaul.ready.attempt IS 'attempts already burned';
 COMMENT ON COLUMN longhaul.ready.waiter IS 'API process whose client waits for the result, if any';
@@ -200,6 +240,13 @@ CREATE TABLE longhaul.delayed (
 );
 CREATE INDEX delayed_due ON longhaul.delayed (run_at);
 COMMENT ON TABLE longhaul.delayed IS 'Jobs that wait for a time: Longhaul-Run-At, or the backoff between attempts. Workers move them to ready when due.';
+COMMENT ON COLUMN longhaul.delayed.job_id IS 'job.id';
+COMMENT ON COLUMN longhaul.delayed.run_at IS 'when it is moved to ready';
+COMMENT ON COLUMN longhaul.delayed.type_id IS 'job_type.type_id';
+COMMENT ON COLUMN longhaul.delayed.priority IS 'job.priority';
+COMMENT ON COLUMN longhaul.delayed.gen IS 'generation: 1 = never claimed';
+COMMENT ON COLUMN longhaul.delayed.attempt IS 'attempts already burned';
+COMMENT ON COLUMN longhaul.delayed.seq IS 'as in ready; drawn anew when its time comes if it was never claimed';
 
 CREATE TABLE longhaul.lease (
     job_id       uuid PRIMARY KEY,
@@ -225,6 +272,17 @@ CREATE TABLE longhaul.lease (
         autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_scale_factor = 0,
         autovacuum_analyze_threshold = 100000, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE longhaul.lease IS 'Jobs that have been claimed and have not ended. boot and fence name the one claim that may write; boot NULL = put back, waiting for its next attempt.';
+COMMENT ON COLUMN longhaul.lease.job_id IS 'job.id';
+COMMENT ON COLUMN longhaul.lease.type_id IS 'job_type.type_id';
+COMMENT ON COLUMN longhaul.lease.priority IS 'job.priority';
+COMMENT ON COLUMN longhaul.lease.gen IS 'generation: grows with each claim and requeue; high word of the version that clients see';
+COMMENT ON COLUMN longhaul.lease.seq IS 'place in the queue, kept over attempts';
+COMMENT ON COLUMN longhaul.lease.claimed_at IS 'when it was claimed';
+COMMENT ON COLUMN longhaul.lease.progress_at IS 'when progress was last told';
+COMMENT ON COLUMN longhaul.lease.done IS 'progress: how much of total';
+COMMENT ON COLUMN longhaul.lease.total IS 'progress: of how much';
+COMMENT ON COLUMN longhaul.lease.waiter IS 'API process whose client waits for the result, if any';
+COMMENT ON COLUMN longhaul.lease.message IS 'progress in words';
 COMMENT ON COLUMN longhaul.lease.boot IS 'the claiming worker (worker.boot); NULL between attempts';
 COMMENT ON COLUMN longhaul.lease.fence IS 'that worker''s claim counter: a write that names another pair is refused';
 COMMENT ON COLUMN longhaul.lease.attempt IS 'this attempt, counted from 1; between attempts the number already burned';
@@ -240,6 +298,9 @@ CREATE TABLE longhaul.cancel_request (
     requested_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE longhaul.cancel_request IS 'Running jobs that somebody wants stopped; the worker reads them at each beat';
+COMMENT ON COLUMN longhaul.cancel_request.job_id IS 'job.id';
+COMMENT ON COLUMN longhaul.cancel_request.boot IS 'the worker that holds it';
+COMMENT ON COLUMN longhaul.cancel_request.requested_at IS 'when it was asked for';
 
 -- After a crash of the server its contents don't matter: waiting clients are also served by polling.
 CREATE UNLOGGED TABLE longhaul.waiter (
@@ -249,6 +310,9 @@ CREATE UNLOGGED TABLE longhaul.waiter (
     PRIMARY KEY (job_id, waiter)
 );
 COMMENT ON TABLE longhaul.waiter IS 'API processes to tell when a job ends; rows are removed then, or after two minutes';
+COMMENT ON COLUMN longhaul.waiter.job_id IS 'job.id';
+COMMENT ON COLUMN longhaul.waiter.waiter IS 'number of the API process: it listens on longhaul_api_NUMBER (16 hexadecimal digits)';
+COMMENT ON COLUMN longhaul.waiter.created_at IS 'when it last said that it waits';
 
 CREATE TABLE longhaul.idempotency_key (
     client      text COLLATE "C" NOT NULL,
@@ -261,6 +325,12 @@ CREATE TABLE longhaul.idempotency_key (
 );
 CREATE INDEX idempotency_key_age ON longhaul.idempotency_key (created_at);
 COMMENT ON TABLE longhaul.idempotency_key IS 'Idempotency-Key header values and the job each made; kept for 24 hours at least';
+COMMENT ON COLUMN longhaul.idempotency_key.client IS 'a key belongs to one client';
+COMMENT ON COLUMN longhaul.idempotency_key.type_id IS 'and to one job type';
+COMMENT ON COLUMN longhaul.idempotency_key.key IS 'the header''s value';
+COMMENT ON COLUMN longhaul.idempotency_key.job_id IS 'the job that it made';
+COMMENT ON COLUMN longhaul.idempotency_key.fingerprint IS 'job.fingerprint: the same key for another request is refused';
+COMMENT ON COLUMN longhaul.idempotency_key.created_at IS 'removed a day after this';
 
 -- ---------------------------------------------------------------------------------------------
 -- Worker hosts
@@ -278,6 +348,12 @@ CREATE TABLE longhaul.worker (
     dead_at     timestamptz
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE longhaul.worker IS 'Worker daemons: one row per start. A daemon holds all its jobs by this one lease.';
+COMMENT ON COLUMN longhaul.worker.host IS 'name of the host';
+COMMENT ON COLUMN longhaul.worker.pid IS 'process id of the daemon there';
+COMMENT ON COLUMN longhaul.worker.version IS 'version of the daemon';
+COMMENT ON COLUMN longhaul.worker.started_at IS 'when it registered';
+COMMENT ON COLUMN longhaul.worker.beat_at IS 'when it last renewed its lease';
+COMMENT ON COLUMN longhaul.worker.stopped_at IS 'when it signed off';
 COMMENT ON COLUMN longhaul.worker.boot IS 'random identity of one start of a daemon; part of every fence';
 COMMENT ON COLUMN longhaul.worker.lease_until IS 'renewed at each beat; past it, any other worker may take the jobs';
 COMMENT ON COLUMN longhaul.worker.dead_at IS 'when its lease was found run out and its jobs were taken';
@@ -294,4 +370,11 @@ CREATE TABLE longhaul.worker_type (
     PRIMARY KEY (boot, type_id)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE longhaul.worker_type IS 'What each worker serves: slots, jobs running, recent speed; written at each beat';
+COMMENT ON COLUMN longhaul.worker_type.boot IS 'worker.boot';
+COMMENT ON COLUMN longhaul.worker_type.type_id IS 'job_type.type_id';
+COMMENT ON COLUMN longhaul.worker_type.slots IS 'how many jobs of the type it runs at once';
+COMMENT ON COLUMN longhaul.worker_type.running IS 'how many it runs';
+COMMENT ON COLUMN longhaul.worker_type.finish_per_s IS 'jobs ended per second since its last beat';
+COMMENT ON COLUMN longhaul.worker_type.mean_ms IS 'how long its recent jobs took';
+COMMENT ON COLUMN longhaul.worker_type.updated_at IS 'when it said so';
 COMMENT ON COLUMN longhaul.worker_type.floor_seq IS 'no job of priority 0 waits at or below this seq: counting the queue starts above it';

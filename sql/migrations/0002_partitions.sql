@@ -92,6 +92,9 @@ BEGIN
             EXECUTE format('ALTER TABLE longhaul.%I ATTACH PARTITION longhaul.%I FOR VALUES FROM (%L) TO (%L)',
                            v_parent, v_name, v_low, v_high);
             EXECUTE format('ALTER TABLE longhaul.%I DROP CONSTRAINT bounds', v_name);
+            EXECUTE format('GRANT SELECT ON longhaul.%I TO longhaul_dba', v_name);
+            EXECUTE format('COMMENT ON TABLE longhaul.%I IS %L', v_name,
+                           format('Part of %s: ids of %s (UTC)', v_parent, to_char(v_day, 'YYYY-MM-DD')));
             v_made := v_made + 1;
         END LOOP;
         PERFORM longhaul.make_status_function(to_char(v_day, 'YYYYMMDD'));

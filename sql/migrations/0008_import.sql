@@ -11,16 +11,38 @@ CREATE TABLE longhaul.account (
 CREATE UNIQUE INDEX account_email ON longhaul.account (lower(email));
 COMMENT ON TABLE longhaul.account IS 'Accounts, as imported by jobs of type accounts.bulk-import';
 COMMENT ON COLUMN longhaul.account.email IS 'the key, compared without case';
+COMMENT ON COLUMN longhaul.account.name IS 'name of the account''s holder';
+COMMENT ON COLUMN longhaul.account.external_id IS 'the account''s id in the system that it comes from';
 COMMENT ON COLUMN longhaul.account.extra IS 'members of the imported row that have no column';
 COMMENT ON COLUMN longhaul.account.imported_by IS 'the job that last wrote this row';
+COMMENT ON COLUMN longhaul.account.updated_at IS 'when it did';
 
 -- Staging tables, one per import that runs at a time. Unlogged: a crash ends the import anyway.
+CREATE UNLOGGED TABLE longhaul.account_staging_0 (
+    line        bigint NOT NULL,
+    email       text COLLATE "C",
+    name        text,
+    external_id text,
+    extra       text,
+    field       text,
+    reason      text,
+    raw         text
+) WITH (autovacuum_enabled = off);
+COMMENT ON COLUMN longhaul.account_staging_0.line IS 'line of the input, from 1';
+COMMENT ON COLUMN longhaul.account_staging_0.email IS 'as in account';
+COMMENT ON COLUMN longhaul.account_staging_0.name IS 'as in account';
+COMMENT ON COLUMN longhaul.account_staging_0.external_id IS 'as in account';
+COMMENT ON COLUMN longhaul.account_staging_0.extra IS 'as in account: the text of a JSON object';
+COMMENT ON COLUMN longhaul.account_staging_0.field IS 'what is wrong with a rejected row: the member';
+COMMENT ON COLUMN longhaul.account_staging_0.reason IS 'and why; NULL = the row is good';
+COMMENT ON COLUMN longhaul.account_staging_0.raw IS 'a rejected row as it came';
 DO $$
 BEGIN
     FOR i IN 0 .. 31 LOOP
-        EXECUTE format('CREATE UNLOGGED TABLE longhaul.account_staging_%s (line bigint NOT NULL, email text COLLATE "C", '
-                       'name text, external_id text, extra text, field text, reason text, raw text) '
-                       'WITH (autovacuum_enabled = off)', i);
+        IF i > 0 THEN
+            EXECUTE format('CREATE UNLOGGED TABLE longhaul.account_staging_%s (LIKE longhaul.account_staging_0 INCLUDING COMMENTS) '
+                           'WITH (autovacuum_enabled = off)', i);
+        END IF;
         EXECUTE format('COMMENT ON TABLE longhaul.account_staging_%s IS %L', i,
                        'Rows of one running import; reason set = rejected. Emptied when the import ends.');
     END LOOP;
