@@ -24,11 +24,16 @@
 #include "common/db.h"
 #include "common/ids.h"
 #include "common/log.h"
+#include "common/times.h"
 
 #define DRAIN_LOOK_S 0.01
+#define READY_LOOK_S 0.005
 
 struct app app;
 
+static ev_timer ready_timer;
+static int64_t ready_deadline;
+static void (*ready_go)(void);
 static ev_timer drain_timer;
 static void (*drained)(void);
 
@@ -132,6 +137,23 @@ bool app_ready(const struct app *a)
 	return db_up(a->write) && db_up(a->read) && types_known();
 }
 
+static void ready_look(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	(void)revents;
+	if (!app_ready(&app) && mono_ms() < ready_deadline)
+		return;
+	ev_timer_stop(loop, w);
+	ready_go();
+}
+
+void app_when_ready(struct app *a, int longest_ms, void (*go)(void))
+{
+	ready_go = go;
+	ready_deadline = mono_ms() + longest_ms;
+	ev_timer_init(&ready_timer, ready_look, 0., READY_LOOK_S);
+	ev_timer_start(a->loop, &ready_timer);
+}
+
 static bool at_rest(void)
 {
 	return wait_pending() + status_pending() + insert_pending() + uploads_pending() +
@@ -161,6 +183,7 @@ void app_drain(struct app *a, void (*done)(void))
  * nothing any more. */
 void app_stop(struct app *a)
 {
+	ev_timer_stop(a->loop, &ready_timer);
 	ev_timer_stop(a->loop, &drain_timer);
 	uploads_stop();
 	db_close(a->write);

@@ -14,6 +14,8 @@ struct app;
 /* Opens the database connections and starts reading the job types; never blocks on them. False
  * only when memory, randomness or the configuration is at fault (logged). */
 bool app_start(struct app *app);
+/* Calls `go` from the loop, once: when app_ready() is true, or after longest_ms. */
+void app_when_ready(struct app *app, int longest_ms, void (*go)(void));
 /* Answers what is parked, refuses to park more and calls `done` once nothing is under way in the
  * database for any request. */
 void app_drain(struct app *app, void (*done)(void));

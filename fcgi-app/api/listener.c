@@ -268,7 +268,6 @@ bool listener_start(struct ev_loop *loop, const char *address, int socket_mode)
 	listener.tcp = !path;
 	ev_timer_init(&listener.again, accept_again, ACCEPT_PAUSE, 0);
 	ev_io_init(&listener.io, accept_ready, fd, EV_READ);
-	ev_io_start(loop, &listener.io);
 	return true;
 }
 

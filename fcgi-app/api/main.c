@@ -18,6 +18,7 @@
 #include "common/exit_codes.h"
 #include "common/log.h"
 
+#define START_MS    1000 /* the longest wait for the database before requests are taken, and refused */
 #define OTHER_FILES 128 /* descriptors besides nginx's connections */
 
 static ev_signal on_term, on_int;
@@ -127,6 +128,8 @@ static int start(struct ev_loop *loop)
 		return EXIT_INTERNAL;
 	if (!listener_start(loop, api_settings.listen, api_settings.socket_mode))
 		return EXIT_ENVIRONMENT;
+	/* A moment later than the socket is there: a restart under load would answer 503 meanwhile. */
+	app_when_ready(&app, START_MS, listener_room);
 	log_info("ready version=%s listen=%s", LONGHAUL_VERSION, api_settings.listen);
 	return EXIT_OK;
 }
