@@ -160,9 +160,10 @@ def submit(stack, type_id):
         note(f"submit.{clients}", found["rate"])
         note(f"submit.{clients}.p99", found["p99"])
         settle(stack)
-        note(f"function.{clients}", pgbench(stack, SUBMIT_SQL.format(type=type_id), min(clients, 128)))
-        settle(stack)
-        note(f"insert.{clients}", pgbench(stack, PLAIN_SQL, min(clients, 128)))
+        note(f"function.{clients}", pgbench(stack, SUBMIT_SQL.format(type=type_id), min(clients, 64)))
+        if clients < 256:
+            settle(stack)
+            note(f"insert.{clients}", pgbench(stack, PLAIN_SQL, clients))
 
 
 def poll(stack, constant):
@@ -197,6 +198,8 @@ class Counter:
     def value(self):
         total = 0
         for path in self.path.parent.glob("count.*"):
+            if not path.suffix[1:].isdigit():
+                continue  # being written
             try:
                 total += int(path.read_text() or 0)
             except (OSError, ValueError):
@@ -229,7 +232,8 @@ def drain(stack, type_id, jobs=100000):
         first, begun = counter.value(), time.monotonic()
         env.wait_until(lambda: counter.value() >= jobs, 120, "the last job", every=0.005)
         note(f"drain.{workers}", (jobs - first) / (time.monotonic() - begun))
-        assert stack.value("SELECT count(*) FROM longhaul.outcome WHERE status = 3") == jobs
+        ended = stack.value("SELECT count(*) FROM longhaul.outcome WHERE status = 3")
+        assert ended == jobs, f"{ended} jobs ended of {jobs}"
         stop_workers(stack)
     stack.sql(PLAIN_TABLE)
     settle(stack)
@@ -340,7 +344,8 @@ ROWS = [
     ("submit, 32 clients", "/s", "submit.32", "function.32", "pgbench, the submit function singly", "more", None),
     ("submit, 64 clients", "/s", "submit.64", "function.64", "pgbench, the submit function singly", "more", 3.0),
     ("submit, 64 clients", "/s", "submit.64", "insert.64", "pgbench, a plain INSERT", "more", None),
-    ("submit, 256 clients", "/s", "submit.256", "insert.256", "pgbench, a plain INSERT", "more", 1.0),
+    # pgbench is at its best with fewer clients: that is the limit.
+    ("submit, 256 clients", "/s", "submit.256", "insert.64", "pgbench, a plain INSERT, 64 clients", "more", 1.0),
     ("poll, 64 clients", "/s", "poll", "constant", "libfcgi answering a constant", "more", 0.8),
     ("drain, 1 worker", "jobs/s", "drain.1", "insert.drain", "pgbench, a plain INSERT", "more", 2.0),
     ("drain, 2 workers", "jobs/s", "drain.2", "insert.drain", "pgbench, a plain INSERT", "more", None),
