@@ -6,7 +6,7 @@
 CREATE FUNCTION longhaul.input_open(p_id uuid) RETURNS uuid
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
 DECLARE
-    v_today timestamptz := date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
+    v_today timestamptz := date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
 BEGIN
     IF p_id >= longhaul.uuid_at(v_today - interval '1 day') AND p_id < longhaul.uuid_at(v_today + interval '2 days') THEN
         RETURN p_id;
@@ -82,7 +82,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp SET lock_timeout = '2s' SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
-    v_today   timestamptz := date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
+    v_today   timestamptz := date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';
     v_low     uuid := longhaul.uuid_at(v_today - interval '1 day');
     v_high    uuid := longhaul.uuid_at(v_today + interval '2 days');
     v_code    smallint[];
@@ -118,7 +118,7 @@ BEGIN
                WITH ORDINALITY AS x(id, type_id, client, priority, run_at, media_type, input, input_size,
                                     fingerprint, waiter, traceparent, request_id, n)
          WHERE NOT v_keys OR v_code[x.n] = 0
-         ORDER BY x.id
+         ORDER BY x.id, x.n
     ), j AS (
         INSERT INTO longhaul.job (id, type_id, client, priority, input_size, seq, created_at, run_at, fingerprint,
                                   media_type, request_id, traceparent, input)
@@ -127,9 +127,10 @@ BEGIN
                u.input
           FROM u
         ON CONFLICT DO NOTHING
-        RETURNING job.id, job.type_id, job.priority, job.seq, job.run_at, job.created_at, job.fingerprint
+        RETURNING job.id, job.type_id, job.client, job.priority, job.seq, job.run_at, job.created_at, job.fingerprint
     ), m AS MATERIALIZED (
-        SELECT u.n, u.waiter, j.* FROM u JOIN j ON j.id = u.id AND j.fingerprint = u.fingerprint
+        SELECT u.n, u.waiter, j.*
+          FROM u JOIN j ON j.id = u.id AND j.fingerprint = u.fingerprint AND j.client = u.client AND j.type_id = u.type_id
     ), rd AS (
         INSERT INTO longhaul.ready (type_id, priority, gen, attempt, seq, waiter, job_id)
         SELECT DISTINCT ON (m.seq) m.type_id, m.priority, 1, 0, m.seq, m.waiter, m.id FROM m WHERE m.run_at IS NULL
@@ -164,6 +165,12 @@ BEGIN
                   FROM longhaul.job j WHERE j.id = r.id;
                 IF NOT FOUND THEN
                     code := 5;
+                ELSIF v_keys AND code = 4 THEN
+                    -- A key taken above for the job that wasn't made must not name another's job.
+                    DELETE FROM longhaul.idempotency_key ik USING longhaul.job j
+                     WHERE ik.client = r.client AND ik.type_id = r.type_id AND ik.key = p_key[r.n] AND ik.job_id = r.id
+                       AND j.id = r.id
+                       AND (j.client, j.type_id, j.fingerprint) <> (ik.client, ik.type_id, ik.fingerprint);
                 END IF;
             END IF;
             RETURN NEXT;
@@ -176,41 +183,59 @@ COMMENT ON FUNCTION longhaul.submit_batch(uuid[], integer[], text[], smallint[],
 
 -- Submits one job from SQL, inside whatever transaction the caller is in: the job exists if that commits.
 --   p_type       job type name
---   p_input      the input, up to about 1 GB
+--   p_input      the input, up to about 1 GB; large ones are stored in pieces, as over HTTP
 --   p_media_type must be one that the type accepts
 --   p_client     who will see the job over HTTP
 --   p_run_at     not before this time
 -- Returns the job's id. Workers notice within their polling interval; call longhaul.wake() after the
 -- commit to have it started at once.
--- Writes: job, ready or delayed.
+-- Writes: job, input_chunk, ready or delayed.
 CREATE FUNCTION longhaul.submit(p_type text, p_input bytea, p_media_type text DEFAULT 'application/json',
                                 p_client text DEFAULT 'sql', p_priority integer DEFAULT 0,
                                 p_run_at timestamptz DEFAULT NULL)
 RETURNS uuid
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
 DECLARE
-    v_type longhaul.job_type;
-    v_id   uuid := (substr(longhaul.uuid_at(clock_timestamp())::text, 1, 13) || '-7' ||
-                    substr(gen_random_uuid()::text, 16, 21))::uuid;
-    v_code smallint;
+    c_inline CONSTANT integer := 65536;
+    c_chunk  CONSTANT integer := 262144;
+    v_type   longhaul.job_type;
+    v_id     uuid := (substr(longhaul.uuid_at(clock_timestamp())::text, 1, 13) || '-7' ||
+                      substr(gen_random_uuid()::text, 16, 21))::uuid;
+    v_size   bigint := length(p_input);
+    v_code   smallint;
 BEGIN
     SELECT * INTO v_type FROM longhaul.job_type t WHERE t.name = p_type;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no job type "%"', p_type USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF NOT (p_media_type = ANY (v_type.media_types) OR '*/*' = ANY (v_type.media_types)) THEN
+    IF p_media_type IS NULL OR NOT (p_media_type = ANY (v_type.media_types) OR '*/*' = ANY (v_type.media_types)) THEN
         RAISE EXCEPTION 'job type "%" does not accept %', p_type, p_media_type USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF length(p_input) > v_type.max_input_bytes THEN
+    IF p_input IS NULL THEN
+        RAISE EXCEPTION 'the input is NULL' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF v_size > v_type.max_input_bytes THEN
         RAISE EXCEPTION 'the input is larger than the % bytes that job type "%" accepts', v_type.max_input_bytes, p_type
             USING ERRCODE = 'program_limit_exceeded';
     END IF;
-    IF p_priority NOT BETWEEN -100 AND 100 THEN
+    IF p_priority IS NULL OR p_priority NOT BETWEEN -100 AND 100 THEN
         RAISE EXCEPTION 'priority must be between -100 and 100' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF coalesce(length(p_client), 0) NOT BETWEEN 1 AND 64 THEN
+        RAISE EXCEPTION 'a client''s name has 1 to 64 characters' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NOT isfinite(p_run_at) THEN
+        RAISE EXCEPTION 'run_at must be a time' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF v_size > c_inline THEN
+        FOR i IN 0 .. (v_size - 1) / c_chunk LOOP
+            PERFORM longhaul.input_chunk_put(v_id, i, substr(p_input, i * c_chunk + 1, c_chunk));
+        END LOOP;
     END IF;
     SELECT s.code INTO v_code
       FROM longhaul.submit_batch(ARRAY[v_id], ARRAY[v_type.type_id], ARRAY[p_client], ARRAY[p_priority::smallint],
-                                 ARRAY[p_run_at], ARRAY[p_media_type], ARRAY[p_input], ARRAY[length(p_input)::bigint],
+                                 ARRAY[p_run_at], ARRAY[p_media_type],
+                                 ARRAY[CASE WHEN v_size <= c_inline THEN p_input END], ARRAY[v_size],
                                  ARRAY[NULL::text], ARRAY[sha256(p_input)], ARRAY[NULL::bigint], ARRAY[NULL::text],
                                  ARRAY[NULL::text]) AS s;
     IF v_code IS DISTINCT FROM 0 THEN
