@@ -123,10 +123,7 @@ static void head_ready(struct conn *c, struct input *in)
 	c->id = c->walk.id;
 	c->keep = c->walk.keep;
 	conn_request_begin(c, req);
-	if (conns_requests() > app.cfg->max_requests)
-		reply_problem(req, "unavailable", NULL, "Too many requests are under way.");
-	else
-		route_request(req);
+	route_request(req);
 }
 
 /* Answers a request whose parameters we won't read; the connection ends with it. */

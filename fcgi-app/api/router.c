@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/app.h"
+#include "api/conn.h"
 #include "api/health.h"
 #include "api/identity.h"
 #include "api/jobs.h"
@@ -186,6 +187,9 @@ void route_request(struct request *req)
 		path->n = 0;
 	if (!path_needs_client(path))
 		route_call(req);
+	else if (conns_requests() > app.cfg->max_requests)
+		reply_problem(req, "unavailable", NULL,
+			      "Too many requests are under way. Nothing was accepted.");
 	else if (!req_base_url(req))
 		reply_invalid(req, input_error(NULL, "Host",
 					       "not a host name or address, maybe with a port"));
