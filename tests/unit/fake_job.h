@@ -36,7 +36,7 @@ struct lh_job {
 	int64_t retry_ms;
 };
 
-static void job_init(struct lh_job *job, const char *media_type, const void *input, size_t len)
+static inline void job_init(struct lh_job *job, const char *media_type, const void *input, size_t len)
 {
 	*job = (struct lh_job){
 		.info = {
@@ -59,7 +59,7 @@ static void job_init(struct lh_job *job, const char *media_type, const void *inp
 	};
 }
 
-static void job_free(struct lh_job *job)
+static inline void job_free(struct lh_job *job)
 {
 	buf_free(&job->result);
 }
