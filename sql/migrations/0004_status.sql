@@ -68,10 +68,12 @@ DECLARE
     v_today date := (now() AT TIME ZONE 'UTC')::date;
     v_low   uuid := longhaul.uuid_at(v_today::timestamp AT TIME ZONE 'UTC');
     v_high  uuid := longhaul.uuid_at((v_today + 1)::timestamp AT TIME ZONE 'UTC');
+    v_name  text := 'longhaul.status_on_' || to_char(v_today, 'YYYYMMDD');
     r       record;
 BEGIN
-    IF (SELECT bool_and(i >= v_low AND i < v_high) FROM unnest(p_ids) AS i) THEN
-        RETURN QUERY EXECUTE 'SELECT * FROM longhaul.status_on_' || to_char(v_today, 'YYYYMMDD') || '($1, $2, $3, $4)'
+    IF (SELECT bool_and(i >= v_low AND i < v_high) FROM unnest(p_ids) AS i)
+       AND to_regprocedure(v_name || '(integer[], uuid[], text[], boolean)') IS NOT NULL THEN
+        RETURN QUERY EXECUTE 'SELECT * FROM ' || v_name || '($1, $2, $3, $4)'
             USING ARRAY(SELECT generate_series(1, cardinality(p_ids))), p_ids, p_clients, p_with_result;
         RETURN;
     END IF;
@@ -81,9 +83,14 @@ BEGIN
           FROM unnest(p_ids, p_clients) WITH ORDINALITY AS u(id, client, n)
          GROUP BY 1
     LOOP
-        CONTINUE WHEN to_regprocedure(format('longhaul.%I(integer[], uuid[], text[], boolean)', 'status_on_' || r.day)) IS NULL;
-        RETURN QUERY EXECUTE format('SELECT * FROM longhaul.%I($1, $2, $3, $4)', 'status_on_' || r.day)
-            USING r.ords, r.ids, r.clients, p_with_result;
+        v_name := 'longhaul.status_on_' || r.day;
+        CONTINUE WHEN to_regprocedure(v_name || '(integer[], uuid[], text[], boolean)') IS NULL;
+        BEGIN
+            RETURN QUERY EXECUTE 'SELECT * FROM ' || v_name || '($1, $2, $3, $4)'
+                USING r.ords, r.ids, r.clients, p_with_result;
+        EXCEPTION WHEN undefined_function OR undefined_table THEN
+            NULL; -- that day is being dropped: no job of it is left
+        END;
     END LOOP;
 END
 $$;
@@ -182,9 +189,9 @@ END
 $$;
 COMMENT ON FUNCTION longhaul.list_jobs(text, integer, smallint, timestamptz, uuid, integer) IS 'A page of a client''s jobs, newest first';
 
--- Registers an API process as waiting for these jobs; finish then tells it. The caller reads the
--- status again afterwards: what ended before this committed is not told.
--- Writes: waiter.
+-- Registers an API process as waiting for these jobs, for two minutes from now; finish then tells it. The
+-- caller reads the status again afterwards: what ended before this committed is not told.
+-- Writes: waiter. Locks: waits for a finish of one of the jobs, which never waits for this in turn.
 CREATE FUNCTION longhaul.watch(p_ids uuid[], p_waiter bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
 BEGIN
@@ -192,6 +199,12 @@ BEGIN
     INSERT INTO longhaul.waiter (job_id, waiter)
     SELECT DISTINCT i, p_waiter FROM unnest(p_ids) AS i ORDER BY i
     ON CONFLICT DO NOTHING;
+    -- What was registered before is renewed. A row that is locked is being removed by the finish that tells us.
+    UPDATE longhaul.waiter w SET created_at = now()
+     WHERE w.ctid = ANY (ARRAY(
+               SELECT q.ctid FROM longhaul.waiter q
+                WHERE q.job_id = ANY (p_ids) AND q.waiter = p_waiter AND q.created_at < now() - interval '15 seconds'
+                  FOR UPDATE SKIP LOCKED));
 END
 $$;
 COMMENT ON FUNCTION longhaul.watch(uuid[], bigint) IS 'Asks to be notified when these jobs end';
