@@ -27,6 +27,13 @@ def cluster():
     it.destroy()
 
 
+def pytest_make_parametrize_id(val):
+    """Short names for tests whose parameters are long or strange."""
+    if isinstance(val, (str, bytes)):
+        return ascii(val).strip("b'\"")[:24] or "empty"
+    return None
+
+
 def _ended(stack):
     complaints = stack.stop()
     if complaints:
@@ -100,13 +107,10 @@ def pytest_runtest_makereport(item, call):
     if not report.failed:
         return
     for stack in _stacks(item):
-        for name, path in stack.logs().items():
-            try:
-                text = path.read_text(errors="replace")
-            except OSError:
-                continue
+        for name, text in stack.logs().items():
             if text.strip():
-                report.sections.append((f"log of {name}", text[-LOG_TAIL:]))
+                tail = LOG_TAIL // 4 if "access" in name else LOG_TAIL
+                report.sections.append((f"log of {name}", text[-tail:]))
 
 
 @pytest.fixture(autouse=True)

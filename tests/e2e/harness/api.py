@@ -101,7 +101,8 @@ def assert_problem(reply, status, kind=None):
     assert set(body) >= {"type", "title", "status", "detail", "instance"}, body
     assert body["status"] == status
     assert body["type"].startswith(PROBLEM), body
-    assert body["instance"].startswith("urn:request:"), body
+    # The request; or the job, where the answer is about that.
+    assert body["instance"].startswith(("urn:request:", "http")), body
     if kind is not None:
         assert body["type"] == PROBLEM + kind, body
     text = str(body)

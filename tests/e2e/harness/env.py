@@ -51,11 +51,12 @@ def unprivileged():
 
 
 def wait_until(condition, timeout=10, what="the condition", every=0.01):
-    """Calls condition() until it returns something true, and returns that."""
+    """Calls condition() until it returns something that isn't None, False, 0 or empty; returns that.
+    (An HTTP answer counts whatever its status: such objects are false when they are errors.)"""
     end = time.monotonic() + timeout * PATIENCE
     while True:
         value = condition()
-        if value:
+        if value or hasattr(value, "status_code"):
             return value
         if time.monotonic() > end:
             raise AssertionError(f"waited {timeout * PATIENCE:g} s in vain for {what}")

@@ -98,4 +98,4 @@ class Nginx:
             self.daemon.stop(signal.SIGTERM)
 
     def logs(self):
-        return {f"nginx {p.name}": p for p in sorted((self.folder / "log").iterdir())}
+        return {f"nginx {p.name}": p for p in sorted((self.folder / "log").glob("*"))}

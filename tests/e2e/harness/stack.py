@@ -7,7 +7,7 @@ import shutil
 import signal
 import tempfile
 
-from . import env
+from . import env, fcgi
 from .api import Api
 from .nginx import Nginx
 from .process import Daemon
@@ -69,6 +69,7 @@ class Stack:
         self.database = cluster.new_database()
         self.daemons = []
         self._connection = None
+        self._logs = None
         self.types = types
         self.type_settings = type_settings or {}
         self.settings = {
@@ -144,16 +145,20 @@ class Stack:
         for n, daemon in enumerate(self.apis):
             if daemon.alive():
                 env.wait_until(self.socket(n + 1).exists, 20, f"the socket of {daemon.name}")
-        if self.apis:
-            api = self.api()
-            # Consecutive answers go to the processes in turn.
-            env.wait_until(lambda: all(api.get("/readyz").status_code == 200 for _ in self.apis), 20,
-                           "every API process to be ready")
+                env.wait_until(lambda: self.ask(n + 1, "/readyz") == 200, 20, f"{daemon.name} to be ready")
         if self.workers:
             expected = len(self.workers)
             env.wait_until(lambda: self.value(
                 "SELECT count(*) FROM longhaul.worker WHERE stopped_at IS NULL AND dead_at IS NULL") >= expected,
                 20, "the workers to register")
+
+    def ask(self, n, uri):
+        """The status that API process n answers to a GET on its own socket; None if it doesn't."""
+        try:
+            answer = fcgi.ask(self.socket(n), fcgi.whole("GET", uri, client=""))
+        except OSError:
+            return None
+        return answer and answer[0]
 
     def stop(self):
         """Ends everything as a service manager would; says what didn't end as it should."""
@@ -172,6 +177,7 @@ class Stack:
                 except AssertionError as error:
                     complaints.append(str(error))
             complaints += self.sanitizer_reports()
+            self._logs = self.logs()
         return complaints
 
     def close(self):
@@ -183,10 +189,13 @@ class Stack:
         return [f"{d.name}: {r}" for d in self.daemons for r in [d.sanitizer_reports()] if r]
 
     def logs(self):
+        """The texts of all logs, also after the end."""
+        if self._logs is not None:
+            return self._logs
         found = {d.name: d.log for d in self.daemons}
         found.update(self.nginx.logs())
         found["postgres"] = self.cluster.server.log
-        return found
+        return {name: path.read_text(errors="replace") for name, path in found.items() if path.exists()}
 
     # ---- using it ----
 
