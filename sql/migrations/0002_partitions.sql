@@ -1,9 +1,11 @@
 -- Identifiers by time, and the daily partitions.
 
--- The smallest UUID whose UUIDv7 time (its first 48 bits: Unix milliseconds) is p_at.
+-- The smallest UUID whose UUIDv7 time (its first 48 bits: Unix milliseconds) is p_at; for a time that
+-- they can't hold, the nearest that they can.
 CREATE FUNCTION longhaul.uuid_at(p_at timestamptz) RETURNS uuid
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-    SELECT (lpad(to_hex(floor(extract(epoch FROM p_at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+    SELECT (lpad(to_hex(greatest(0, least(281474976710655, floor(extract(epoch FROM p_at) * 1000)))::bigint), 12, '0')
+            || repeat('0', 20))::uuid
 $$;
 COMMENT ON FUNCTION longhaul.uuid_at(timestamptz) IS 'Lower bound of the UUIDv7s made at this time: WHERE id >= longhaul.uuid_at(now() - interval ''1 hour'')';
 

@@ -138,10 +138,11 @@ AS $$
 DECLARE
     v_look  integer := CASE WHEN p_status IS NULL AND p_type_id IS NULL THEN p_limit ELSE greatest(1000, p_limit) END;
     v_low   uuid := CASE WHEN p_created_after IS NULL THEN '00000000-0000-0000-0000-000000000000'
-                         ELSE longhaul.uuid_at(p_created_after - interval '1 day') END;
+                         ELSE longhaul.uuid_at(p_created_after - interval '2 days') END; -- as far as an id may be behind
     v_high  uuid := coalesce(p_before, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
     v_all   uuid[];
     v_ids   uuid[];
+    v_next  uuid;
     v_rows  integer;
 BEGIN
     v_all := ARRAY(SELECT j.id FROM longhaul.job j
@@ -153,7 +154,7 @@ BEGIN
                         ORDER BY j.id DESC);
     END IF;
     IF cardinality(v_all) = v_look THEN
-        scanned_to := v_all[v_look];
+        v_next := v_all[v_look];
     END IF;
     v_rows := 0;
     FOR ord, job_id, type_id, status, version, created_at, started_at, ended_at, expires_at, attempt, done, total,
@@ -174,15 +175,15 @@ BEGIN
                -- A full page ends at its last row, which may be above where the look ended.
                CASE WHEN p.matched > p_limit
                     THEN (SELECT q.job_id FROM page q WHERE q.place = p_limit)
-                    ELSE scanned_to END
+                    ELSE v_next END
           FROM page p WHERE p.place <= p_limit ORDER BY p.place
     LOOP
         v_rows := v_rows + 1;
         RETURN NEXT;
     END LOOP;
-    IF v_rows = 0 AND scanned_to IS NOT NULL THEN
+    IF v_rows = 0 AND v_next IS NOT NULL THEN
         ord := 0;
-        job_id := NULL;
+        scanned_to := v_next; -- the loop has set everything to NULL
         RETURN NEXT;
     END IF;
 END
