@@ -67,16 +67,20 @@ static struct statement *add_statement(struct db *db, const struct query *q)
 	return s;
 }
 
-/* Its name isn't used again on this connection: the server may still know it. */
-static void forget_statement(struct db *db, const struct query *q)
+/* Forgets the statements of that text; their names aren't used again on this connection, because the
+ * server may still know them. */
+static void forget_statements(struct db *db, const struct query *q)
 {
-	for (struct statement **at = &db->statements; *at != NULL; at = &(*at)->next) {
+	struct statement **at = &db->statements;
+
+	while (*at != NULL) {
 		struct statement *s = *at;
 
 		if (s->sql == q->sql || strcmp(s->sql, q->sql) == 0) {
 			*at = s->next;
 			free(s);
-			return;
+		} else {
+			at = &s->next;
 		}
 	}
 }
@@ -196,7 +200,7 @@ static void hint_at_pooler(struct db *db)
 static bool goes_on(struct db *db, struct query *q)
 {
 	if (is_stale(db, q)) {
-		forget_statement(db, q);
+		forget_statements(db, q);
 		q->tried_again = true;
 		q->phase = QUEUED;
 	} else if (q->phase != PREPARING || is_error(db->result)) {
@@ -245,7 +249,7 @@ static void end_query(struct db *db)
 	if (goes_on(db, q))
 		return;
 	if (q->phase == PREPARING)
-		forget_statement(db, q);
+		forget_statements(db, q);
 	db_set_timer(db, -1);
 	res = db->result;
 	db->result = NULL;
