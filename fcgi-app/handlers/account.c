@@ -23,7 +23,8 @@
 
 static bool letter_or_digit(unsigned char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c >= 0x80;
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c >= 0x80;
 }
 
 static bool local_part_ok(const char *s, size_t len)
@@ -31,7 +32,8 @@ static bool local_part_ok(const char *s, size_t len)
 	size_t i;
 
 	for (i = 0; i < len; i++)
-		if (!letter_or_digit((unsigned char)s[i]) && !memchr(".!#$%&'*+/=?^_`{|}~-", s[i], 20))
+		if (!letter_or_digit((unsigned char)s[i]) &&
+		    !memchr(".!#$%&'*+/=?^_`{|}~-", s[i], 20))
 			return false;
 	return len >= 1 && len <= EMAIL_LOCAL_MAX;
 }
@@ -107,7 +109,8 @@ bool account_row_is_text(struct account *a, const char *data, size_t len)
 {
 	if (utf8_valid(data, len))
 		return true;
-	return account_refuse(a, NULL, memchr(data, 0, len) ? "holds a NUL byte" : "is not valid UTF-8");
+	return account_refuse(a, NULL,
+			      memchr(data, 0, len) ? "holds a NUL byte" : "is not valid UTF-8");
 }
 
 /* Members of a row as they stand in it; of a name that comes twice, the last. */
@@ -134,14 +137,15 @@ static bool keep_member(struct members *m, struct slice key, struct slice value)
 	else if (is(name, "externalId", 10))
 		m->external_id = value;
 	else
-		return (m->more->len > 0 || buf_adds(m->more, "{")) && buf_add(m->more, key.data, key.len) &&
-		       buf_adds(m->more, ":") && buf_add(m->more, value.data, value.len) && buf_adds(m->more, ",");
+		return (m->more->len > 0 || buf_adds(m->more, "{")) &&
+		       buf_add(m->more, key.data, key.len) && buf_adds(m->more, ":") &&
+		       buf_add(m->more, value.data, value.len) && buf_adds(m->more, ",");
 	return true;
 }
 
 /* Says why the scanner stopped; `key` is the member in whose value it did, or absent. */
-static void refuse_json(struct account *a, const struct json_scan *s, const char *begin, struct slice key,
-			char *room)
+static void refuse_json(struct account *a, const struct json_scan *s, const char *begin,
+			struct slice key, char *room)
 {
 	static const char *const reasons[] = {
 		[JSON_SCAN_DEPTH] = "is nested more than 16 levels deep",
@@ -192,7 +196,8 @@ static bool scan_members(struct json_scan *s, struct members *m, struct slice *k
 }
 
 /* A member that must be text, unescaped into *room, which moves on; null counts as absent. */
-static bool text_member(struct account *a, const char *field, struct slice value, char **room, struct slice *out)
+static bool text_member(struct account *a, const char *field, struct slice value, char **room,
+			struct slice *out)
 {
 	if (!value.data || is(value, "null", 4))
 		return true;
@@ -220,7 +225,8 @@ static void take_members(struct account *a, const struct members *m)
 	}
 }
 
-bool account_from_json(struct account *a, const char *data, size_t len, char *room, struct buf *more)
+bool account_from_json(struct account *a, const char *data, size_t len, char *room,
+		       struct buf *more)
 {
 	struct json_scan s = { .at = data, .end = data + len, .depth = ACCOUNT_DEPTH_MAX - 1 };
 	struct members m = { .more = more, .room = room };

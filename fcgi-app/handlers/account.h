@@ -18,7 +18,7 @@
  */
 struct account {
 	struct slice email, name, external_id; /* data NULL: absent */
-	struct slice extra;                    /* JSON object of all further members; absent if there are none */
+	struct slice extra; /* JSON object of all further members; absent if there are none */
 	struct slice field;
 	const char *reason; /* NULL: nothing is wrong */
 	char reason_text[64];
@@ -33,8 +33,9 @@ bool account_refuse(struct account *a, const char *field, const char *reason);
 /* True if the row is UTF-8 without NUL; otherwise the account is refused for it. */
 bool account_row_is_text(struct account *a, const char *data, size_t len);
 
-/* Reads an account from JSON text, an object, and checks it. room must have space for len bytes; more
- * is used for the further members. False only when memory ends. */
-bool account_from_json(struct account *a, const char *data, size_t len, char *room, struct buf *more);
+/* Reads an account from JSON text, an object, and checks it. room must have space for len bytes;
+ * more is used for the further members. False only when memory ends. */
+bool account_from_json(struct account *a, const char *data, size_t len, char *room,
+		       struct buf *more);
 
 #endif

@@ -98,8 +98,8 @@ static enum lh_verdict fail_input(struct lh_job *job, const char *where, const c
 	json_add_str(error, "where", where);
 	json_add_str(error, "why", why);
 	json_object_array_add(errors, error);
-	verdict = lh_fail(job, "invalid-input", 422, "The file is broken; nothing was imported", NULL,
-			  json_text(errors, NULL));
+	verdict = lh_fail(job, "invalid-input", 422, "The file is broken; nothing was imported",
+			  NULL, json_text(errors, NULL));
 	json_object_put(errors);
 	return verdict;
 }
@@ -114,13 +114,15 @@ static enum lh_verdict verdict_of(struct import *im)
 	case IMPORT_STOPPED:
 		return LH_CANCELED;
 	case IMPORT_AGAIN:
-		return lh_try_again(im->job, -1, "The import was interrupted",
-				    "The database was away or busy; nothing was imported by this attempt.");
+		return lh_try_again(
+			im->job, -1, "The import was interrupted",
+			"The database was away or busy; nothing was imported by this attempt.");
 	case IMPORT_FAILED:
 		return lh_fail(im->job, "import-failed", 500, "The import failed",
 			       "The database refused the rows; nothing was imported.", NULL);
 	default:
-		return lh_try_again(im->job, -1, "The import was interrupted", "The worker ran out of memory.");
+		return lh_try_again(im->job, -1, "The import was interrupted",
+				    "The worker ran out of memory.");
 	}
 }
 
@@ -132,7 +134,8 @@ static enum lh_verdict import_run(struct lh_job *job, void *state)
 
 	im.reader = import_reader_new(lh_job_info(job)->media_type, take_row, &im, &why);
 	if (!im.reader)
-		return lh_fail(job, "unsupported-media-type", 415, "The input can't be read", why, NULL);
+		return lh_fail(job, "unsupported-media-type", 415, "The input can't be read", why,
+			       NULL);
 	if (!load(&im)) {
 		import_db_abandon(im.db);
 		verdict = verdict_of(&im);

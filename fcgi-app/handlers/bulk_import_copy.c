@@ -68,12 +68,14 @@ bool import_copy_row(struct buf *out, const struct import_row *row)
 	uint64_t line = htobe64((uint64_t)row->line);
 	struct slice reason = { a->reason, 0 };
 
-	if (!add_int16(out, COLUMNS) || !add_int32(out, sizeof(line)) || !buf_add(out, &line, sizeof(line)))
+	if (!add_int16(out, COLUMNS) || !add_int32(out, sizeof(line)) ||
+	    !buf_add(out, &line, sizeof(line)))
 		return false;
 	if (!a->reason)
-		return add_text(out, a->email) && add_text(out, a->name) && add_text(out, a->external_id) &&
-		       add_text(out, a->extra) && add_null(out) && add_null(out) && add_null(out);
+		return add_text(out, a->email) && add_text(out, a->name) &&
+		       add_text(out, a->external_id) && add_text(out, a->extra) && add_null(out) &&
+		       add_null(out) && add_null(out);
 	reason.len = strlen(a->reason);
-	return add_null(out) && add_null(out) && add_null(out) && add_null(out) && add_text(out, a->field) &&
-	       add_text(out, reason) && add_raw(out, row->raw);
+	return add_null(out) && add_null(out) && add_null(out) && add_null(out) &&
+	       add_text(out, a->field) && add_text(out, reason) && add_raw(out, row->raw);
 }

@@ -15,6 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Their parameters: job, boot, fence; then how long the import ran. */
+static const char import_begin[] = "SELECT longhaul.import_begin($1::uuid, $2::uuid, $3::bigint)";
+static const char import_finish[] =
+	"SELECT longhaul.import_finish($1::uuid, $2::uuid, $3::bigint, $4::integer)";
+
 #define WAIT_MS 100         /* how long a wait goes on without a look at lh_cancelled() */
 #define CANCEL_WAIT_MS 5000 /* for the server to obey; then the connection is given up */
 
@@ -58,7 +63,8 @@ static void ignore_notice(void *ctx, const PGresult *res)
 /* What stands in conninfo goes before connect_timeout and behind the name and encoding. */
 static bool connect_db(struct import_db *db)
 {
-	const char *const keys[] = { "connect_timeout", "dbname", "fallback_application_name", "client_encoding", NULL };
+	const char *const keys[] = { "connect_timeout", "dbname", "fallback_application_name",
+				     "client_encoding", NULL };
 	const char *const values[] = { "10", db->conninfo, "longhaul-bulk-import", "UTF8", NULL };
 
 	db->conn = PQconnectdbParams(keys, values, 1);
@@ -119,7 +125,7 @@ static bool flush(struct import_db *db)
 	return left == 0;
 }
 
-/* Waits for the next result. NULL at the end of a statement's results, or if the connection broke. */
+/* Waits for the next result. NULL at the end of a statement's, or if the connection broke. */
 static PGresult *next_result(struct import_db *db)
 {
 	if (!flush(db))
@@ -158,8 +164,8 @@ static bool class_is(const char *sqlstate, const char *classes)
 
 /*
  * What an error means. Its detail and context can hold a customer's data, so the log gets the
- * primary message only. Ours to try again: connection (08), deadlock or serialization (40), resources
- * (53), an object in use (55), an operator's intervention (57), the server's disk (58).
+ * primary message only. Ours to try again: connection (08), deadlock or serialization (40),
+ * resources (53), an object in use (55), an operator's intervention (57), the server's disk (58).
  */
 static enum import_outcome judge(struct import_db *db, const PGresult *res, const char *what)
 {
@@ -173,7 +179,9 @@ static enum import_outcome judge(struct import_db *db, const PGresult *res, cons
 		return IMPORT_STOPPED;
 	log_warning("bulk import: the database refused job=%s step=%s sqlstate=%s error=\"%s\"",
 		    lh_job_info(db->job)->id, what, sqlstate ? sqlstate : "-",
-		    message ? message : lost ? "the connection broke" : PQerrorMessage(db->conn));
+		    message ? message
+		    : lost  ? "the connection broke"
+			    : PQerrorMessage(db->conn));
 	if (!sqlstate || lost || class_is(sqlstate, " 08 40 53 55 57 58"))
 		return IMPORT_AGAIN;
 	return IMPORT_FAILED;
@@ -183,7 +191,8 @@ static enum import_outcome judge(struct import_db *db, const PGresult *res, cons
  * Waits for the statement that was sent. Fine if its status is `good`; text (if not NULL) then gets
  * its first value, malloc'ed.
  */
-static enum import_outcome expect(struct import_db *db, bool sent, ExecStatusType good, const char *what, char **text)
+static enum import_outcome expect(struct import_db *db, bool sent, ExecStatusType good,
+				  const char *what, char **text)
 {
 	PGresult *res = sent ? result_of(db) : NULL;
 	enum import_outcome outcome = IMPORT_OK;
@@ -197,16 +206,18 @@ static enum import_outcome expect(struct import_db *db, bool sent, ExecStatusTyp
 }
 
 /* A function of (job, boot, fence) and one number more, if it isn't negative. */
-static enum import_outcome call(struct import_db *db, const char *sql, int64_t number, const char *what, char **text)
+static enum import_outcome call(struct import_db *db, const char *sql, int64_t number,
+				const char *what, char **text)
 {
 	const struct lh_job_info *job = lh_job_info(db->job);
 	char fence[24], more[24];
 	const char *values[] = { job->id, job->lease_boot, fence, more };
+	bool sent;
 
 	snprintf(fence, sizeof(fence), "%lld", (long long)job->lease_fence);
 	snprintf(more, sizeof(more), "%lld", (long long)number);
-	return expect(db, PQsendQueryParams(db->conn, sql, number < 0 ? 3 : 4, NULL, values, NULL, NULL, 0), PGRES_TUPLES_OK,
-		      what, text);
+	sent = PQsendQueryParams(db->conn, sql, number < 0 ? 3 : 4, NULL, values, NULL, NULL, 0);
+	return expect(db, sent, PGRES_TUPLES_OK, what, text);
 }
 
 /* A connection that was kept may have died since: then, once, a new one. */
@@ -240,13 +251,13 @@ enum import_outcome import_db_begin(struct import_db *db, struct lh_job *job)
 	db->stopping = false;
 	outcome = begin_transaction(db);
 	if (outcome == IMPORT_OK)
-		outcome = call(db, "SELECT longhaul.import_begin($1::uuid, $2::uuid, $3::bigint)", -1, "import_begin",
-			       &table);
+		outcome = call(db, import_begin, -1, "import_begin", &table);
 	if (outcome != IMPORT_OK)
 		return outcome;
 	if (!is_table_name(table) ||
-	    snprintf(sql, sizeof(sql), "COPY %s (" IMPORT_COPY_COLUMNS ") FROM STDIN (FORMAT binary)", table) >=
-		    (int)sizeof(sql)) {
+	    snprintf(sql, sizeof(sql),
+		     "COPY %s (" IMPORT_COPY_COLUMNS ") FROM STDIN (FORMAT binary)",
+		     table) >= (int)sizeof(sql)) {
 		log_error("bulk import: import_begin returned no table name");
 		outcome = IMPORT_FAILED;
 	} else {
@@ -275,10 +286,10 @@ enum import_outcome import_db_finish(struct import_db *db, int64_t ran_ms)
 
 	outcome = expect(db, PQputCopyEnd(db->conn, NULL) == 1, PGRES_COMMAND_OK, "rows", NULL);
 	if (outcome == IMPORT_OK)
-		outcome = call(db, "SELECT longhaul.import_finish($1::uuid, $2::uuid, $3::bigint, $4::integer)", ran_ms,
-			       "import_finish", NULL);
+		outcome = call(db, import_finish, ran_ms, "import_finish", NULL);
 	if (outcome == IMPORT_OK)
-		outcome = expect(db, PQsendQuery(db->conn, "COMMIT"), PGRES_COMMAND_OK, "commit", NULL);
+		outcome = expect(db, PQsendQuery(db->conn, "COMMIT"), PGRES_COMMAND_OK, "commit",
+				 NULL);
 	return outcome;
 }
 

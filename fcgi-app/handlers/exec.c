@@ -3,8 +3,8 @@
  * lines on its descriptor 3 (exec_lines_add), its settings in exec_config.c.
  *
  * Exit status 0 is success, 75 (sysexits' EX_TEMPFAIL) asks for another try later, all else has
- * failed. The command leads a process group: when it ends, the rest of the group is killed; when the job
- * is to stop, the group gets SIGTERM and, if it takes too long, SIGKILL.
+ * failed. The command leads a process group: when it ends, the rest of the group is killed; when
+ * the job is to stop, the group gets SIGTERM and, if it takes too long, SIGKILL.
  */
 #include "handlers.h"
 
@@ -23,11 +23,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PIECE	    (64 * 1024)
-#define LOOK_MS	    100 /* how often lh_cancelled() is asked */
-#define NO_PIDFD_MS 10	/* how often the child is asked for, if the kernel can't tell */
-#define EXIT_LATER  75
-#define SHOWN_MAX   2048 /* bytes of stderr in the log, and in a problem */
+#define PIECE (64 * 1024)
+#define LOOK_MS 100    /* how often lh_cancelled() is asked */
+#define NO_PIDFD_MS 10 /* how often the child is asked for, if the kernel can't tell */
+#define EXIT_LATER 75
+#define SHOWN_MAX 2048 /* bytes of stderr in the log, and in a problem */
 
 struct exec_run {
 	const struct exec_config *config;
@@ -37,9 +37,9 @@ struct exec_run {
 	size_t in_at, in_len;
 	struct exec_lines lines;
 	struct exec_tail tail;
-	bool stopping;	 /* SIGTERM was sent; no more input, and output is dropped */
-	bool canceled;	 /* … because the job is to stop */
-	bool too_large;	 /* … because the result is */
+	bool stopping;   /* SIGTERM was sent; no more input, and output is dropped */
+	bool canceled;   /* … because the job is to stop */
+	bool too_large;  /* … because the result is */
 	int64_t kill_at; /* monotonic; when SIGKILL follows */
 };
 
@@ -51,8 +51,8 @@ static void close_end(int *fd)
 }
 
 /*
- * Tells the whole group to end. Its stdin stays open: an early end could pass for the whole input. The
- * daemon kills the runner after the grace, so ours is a little less.
+ * Tells the whole group to end. Its stdin stays open: an early end could pass for the whole input.
+ * The daemon kills the runner after the grace, so ours is a little less.
  */
 static void stop(struct exec_run *run)
 {
@@ -101,8 +101,8 @@ static void take_output(struct exec_run *run, const char *data, size_t len)
 	stop(run);
 }
 
-/* Reads at most max bytes from one of the child's pipes. Returns how many; 0 at the end or when there is
- * nothing now. */
+/* Reads at most max bytes from one of the child's pipes. Returns how many; 0 at the end or when
+ * there is nothing now. */
 static size_t drain(struct exec_run *run, int *fd, size_t max)
 {
 	char data[PIECE];
@@ -127,7 +127,8 @@ static bool ended(const struct exec_run *run)
 {
 	siginfo_t info = { .si_pid = 0 };
 
-	return waitid(P_PID, (id_t)run->child.pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid != 0;
+	return waitid(P_PID, (id_t)run->child.pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+	       info.si_pid != 0;
 }
 
 /* Looks whether the job is to stop, and whether the command was given enough time to. */
@@ -151,14 +152,18 @@ static int look(struct exec_run *run)
 static void attend(struct exec_run *run)
 {
 	struct exec_child *c = &run->child;
-	int timeout, *outputs[3] = { &c->out, &c->err, &c->progress }, i;
+	int *outputs[] = { &c->out, &c->err, &c->progress };
+	int timeout, i;
 
 	while (!ended(run)) {
-		struct pollfd p[5] = { { c->out, POLLIN, 0 }, { c->err, POLLIN, 0 }, { c->progress, POLLIN, 0 } };
+		struct pollfd p[5] = {
+			{ c->out, POLLIN, 0 },   { c->err, POLLIN, 0 }, { c->progress, POLLIN, 0 },
+			{ c->pidfd, POLLIN, 0 }, { c->in, POLLOUT, 0 },
+		};
 
 		timeout = look(run);
-		p[3] = (struct pollfd){ run->stopping ? -1 : c->in, POLLOUT, 0 };
-		p[4] = (struct pollfd){ c->pidfd, POLLIN, 0 };
+		if (run->stopping)
+			p[4].fd = -1;
 		if (c->pidfd < 0 && timeout > NO_PIDFD_MS)
 			timeout = NO_PIDFD_MS;
 		if (poll(p, 5, timeout) <= 0)
@@ -166,20 +171,21 @@ static void attend(struct exec_run *run)
 		for (i = 0; i < 3; i++)
 			if (p[i].revents)
 				drain(run, outputs[i], PIECE);
-		if (c->in >= 0 && (p[3].revents & POLLERR))
+		if (p[4].revents & POLLERR)
 			close_end(&c->in);
-		else if (c->in >= 0 && p[3].revents && !run->stopping)
+		else if (p[4].revents && !run->stopping)
 			feed(run);
 	}
 }
 
 /*
- * After the command's end: kills what it left running, takes what still stands in the pipes (no more:
- * whoever fled from the group may write forever), and reaps it. Returns its wait status.
+ * After the command's end: kills what it left running, takes what still stands in the pipes (no
+ * more: whoever fled from the group may write forever), and reaps it. Returns its wait status.
  */
 static int finish(struct exec_run *run)
 {
-	int *outputs[] = { &run->child.out, &run->child.err, &run->child.progress }, status = -1, left, i;
+	int *outputs[] = { &run->child.out, &run->child.err, &run->child.progress };
+	int status = -1, left, i;
 	size_t n;
 
 	kill(-run->child.pid, SIGKILL);
@@ -197,7 +203,7 @@ static int finish(struct exec_run *run)
 	return status;
 }
 
-/* The last words of a command that failed: always into the log, to the client only if so configured. */
+/* The last words of a command that failed: into the log, to the client only if so configured. */
 static enum lh_verdict failed(struct exec_run *run, int status)
 {
 	struct buf detail = { 0 }, words = { 0 };
@@ -210,14 +216,16 @@ static enum lh_verdict failed(struct exec_run *run, int status)
 	else
 		buf_addf(&detail, "The command ended with exit status %d.", WEXITSTATUS(status));
 	exec_tail_show(&run->tail, SHOWN_MAX, &words);
-	log_warning("a command failed job=%s detail=\"%s\" stderr=\"%s\"", lh_job_info(run->job)->id, detail.data,
-		    words.data ? words.data : "");
+	log_warning("a command failed job=%s detail=\"%s\" stderr=\"%s\"",
+		    lh_job_info(run->job)->id, detail.data, words.data ? words.data : "");
 	if (run->config->show_stderr && words.len > 0)
 		buf_addf(&detail, "\n%s", words.data);
 	if (later)
-		verdict = lh_try_again(run->job, -1, "The command asked to be tried again later", detail.data);
+		verdict = lh_try_again(run->job, -1, "The command asked to be tried again later",
+				       detail.data);
 	else
-		verdict = lh_fail(run->job, "command-failed", 500, "The command failed", detail.data, NULL);
+		verdict = lh_fail(run->job, "command-failed", 500, "The command failed",
+				  detail.data, NULL);
 	buf_free(&detail);
 	buf_free(&words);
 	return verdict;
@@ -228,7 +236,8 @@ static enum lh_verdict verdict_of(struct exec_run *run, int status)
 	if (run->canceled)
 		return LH_CANCELED;
 	if (run->too_large)
-		return lh_fail(run->job, "result-too-large", 500, "The result is too large", NULL, NULL);
+		return lh_fail(run->job, "result-too-large", 500, "The result is too large", NULL,
+			       NULL);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return LH_DONE;
 	return failed(run, status);
@@ -247,8 +256,8 @@ static enum lh_verdict exec_run(struct lh_job *job, void *state)
 		attend(run);
 		verdict = verdict_of(run, finish(run));
 	} else {
-		log_error("a command can't be started job=%s step=\"%s\" error=\"%s\"", lh_job_info(job)->id, what,
-			  strerror(errno));
+		log_error("a command can't be started job=%s step=\"%s\" error=\"%s\"",
+			  lh_job_info(job)->id, what, strerror(errno));
 		verdict = lh_try_again(job, -1, "The command could not be started", NULL);
 	}
 	free(run);

@@ -17,8 +17,8 @@
 
 /*
  * Splits text into words at spaces and tabs. '…' and "…" keep them together; outside of '…' a
- * backslash takes the next character as it is. Nothing else is special: no variables, no patterns. Returns
- * a NULL-terminated vector (words_free), or NULL and in *error (static) what is wrong.
+ * backslash takes the next character as it is. Nothing else is special: no variables, no patterns.
+ * Returns a NULL-terminated vector (words_free), or NULL and in *error (static) what is wrong.
  */
 char **words_split(const char *text, const char **error);
 void words_free(char **words);
@@ -48,14 +48,14 @@ void exec_config_free(struct exec_config *config);
 /* ---- exec_spawn.c: the process ------------------------------------------------------------ */
 
 struct exec_child {
-	pid_t pid; /* leads a process group of its own */
-	int pidfd; /* readable when it ended; -1 if the kernel has none */
+	pid_t pid;                  /* leads a process group of its own */
+	int pidfd;                  /* readable when it ended; -1 if the kernel has none */
 	int in, out, err, progress; /* our ends of the pipes, not blocking; -1: closed */
 };
 
 /* Starts the command for the job. False: what failed, for the log, and errno. */
-bool exec_spawn(const struct exec_config *config, const struct lh_job_info *job, struct exec_child *child,
-		const char **failed);
+bool exec_spawn(const struct exec_config *config, const struct lh_job_info *job,
+		struct exec_child *child, const char **failed);
 
 /* ---- exec_progress.c: what it says on descriptor 3 ---------------------------------------- */
 
@@ -80,7 +80,7 @@ void exec_lines_add(struct exec_lines *lines, struct lh_job *job, const char *da
 
 struct exec_tail {
 	char data[EXEC_STDERR_MAX]; /* a ring */
-	size_t at;		    /* where the next byte goes */
+	size_t at;                  /* where the next byte goes */
 	size_t len;
 };
 

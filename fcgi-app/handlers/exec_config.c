@@ -18,20 +18,24 @@
 
 #define GROUPS_MAX 64
 
-#define STR(key, def, help)		OPT_STR("type", #key, struct exec_config, key, def, help)
-#define NUM(key, def, max, help)	OPT_NUM("type", #key, struct exec_config, key, def, 0, max, help)
-#define BYTES(key, help)		OPT_BYTES("type", #key, struct exec_config, key, "0", 0, INT64_MAX, help)
+#define STR(key, def, help) OPT_STR("type", #key, struct exec_config, key, def, help)
+#define NUM(key, def, max, help) OPT_NUM("type", #key, struct exec_config, key, def, 0, max, help)
+#define BYTES(key, help) OPT_BYTES("type", #key, struct exec_config, key, "0", 0, INT64_MAX, help)
 
 static const struct opt rows[] = {
-	STR(command, "", "The program, by its whole path, and its arguments. Quotes group; there is no shell."),
+	STR(command, "",
+	    "The program, by its whole path, and its arguments. Quotes group; there is no shell."),
 	STR(environment, "", "Variables to add or replace: A=b C='d e'."),
 	STR(directory, "/", "Directory to run in."),
 	STR(user, "", "User to run as, if the worker runs as root."),
-	STR(result_type, "application/octet-stream", "Media type of what the command writes to stdout."),
-	OPT_YES_NO("type", "show_stderr", struct exec_config, show_stderr, "no",
-		   "Shows the client of a failed job the last lines that the command wrote to stderr."),
+	STR(result_type, "application/octet-stream",
+	    "Media type of what the command writes to stdout."),
+	OPT_YES_NO(
+		"type", "show_stderr", struct exec_config, show_stderr, "no",
+		"Shows the client of a failed job the last lines that the command wrote to stderr."),
 	NUM(grace_ms, "5000", 3600 * 1000, "Time between SIGTERM and SIGKILL."),
-	NUM(rlimit_cpu_s, "0", INT_MAX, "Seconds of processor time of each process; 0 = as the worker's."),
+	NUM(rlimit_cpu_s, "0", INT_MAX,
+	    "Seconds of processor time of each process; 0 = as the worker's."),
 	NUM(rlimit_nofile, "0", 1 << 20, "Open descriptors of each process."),
 	BYTES(rlimit_as, "Address space of each process."),
 	BYTES(rlimit_fsize, "Size of a file that it writes."),
@@ -67,8 +71,9 @@ static char *read_words(struct exec_config *c)
 		return mem_printf("environment: %s", why);
 	for (i = 0; c->variables[i]; i++)
 		if (!variable_ok(c->variables[i]))
-			return mem_printf("environment: not NAME=value, or a name of longhaul's own: \"%.60s\"",
-					  c->variables[i]);
+			return mem_printf(
+				"environment: neither NAME=value nor free to choose: \"%.60s\"",
+				c->variables[i]);
 	return NULL;
 }
 
@@ -80,7 +85,8 @@ static char *read_directory(struct exec_config *c)
 		return mem_strdup("directory: must begin with a slash");
 	if (stat(c->directory, &st) != 0)
 		return mem_printf("directory: \"%.200s\": %s", c->directory, strerror(errno));
-	return S_ISDIR(st.st_mode) ? NULL : mem_printf("directory: \"%.200s\" is none", c->directory);
+	return S_ISDIR(st.st_mode) ? NULL
+				   : mem_printf("directory: \"%.200s\" is none", c->directory);
 }
 
 /* Looks the user up now: between fork and exec it would not be safe. */
@@ -112,7 +118,8 @@ static char *read_settings(struct exec_config *c, const struct lh_settings *sett
 	size_t i;
 
 	for (i = 0; i < N_ROWS; i++)
-		if (!opt_set(&rows[i], c, lh_setting(settings, rows[i].key, rows[i].def), error, sizeof(error)))
+		if (!opt_set(&rows[i], c, lh_setting(settings, rows[i].key, rows[i].def), error,
+			     sizeof(error)))
 			return mem_strdup(error);
 	wrong = read_words(c);
 	if (!wrong)

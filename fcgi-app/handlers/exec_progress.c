@@ -81,7 +81,8 @@ void exec_lines_add(struct exec_lines *lines, struct lh_job *job, const char *da
 {
 	while (len > 0) {
 		const char *newline = memchr(data, '\n', len);
-		size_t n = newline ? (size_t)(newline - data) : len, room = EXEC_LINE_MAX - lines->len;
+		size_t n = newline ? (size_t)(newline - data) : len,
+		       room = EXEC_LINE_MAX - lines->len;
 
 		memcpy(lines->line + lines->len, data, n < room ? n : room);
 		lines->len += n < room ? n : room;

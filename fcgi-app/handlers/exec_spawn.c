@@ -20,7 +20,8 @@
 #include <unistd.h>
 
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define FIRST_FREE   10 /* the child's descriptors are moved above this before they get their numbers */
+#define FIRST_FREE \
+	10 /* the child's descriptors are moved above this before they get their numbers */
 
 /* What went wrong in the child, told through a pipe that exec closes. */
 struct spawn_error {
@@ -75,7 +76,7 @@ static char **environment(const struct exec_config *config, const struct lh_job_
 
 static bool set_limit(int resource, int64_t value)
 {
-	/* at the soft limit of processor time comes SIGXCPU, which says more than SIGKILL at the hard one */
+	/* at the soft limit of processor time comes SIGXCPU: it says more than SIGKILL */
 	struct rlimit limit = { (rlim_t)value, (rlim_t)value + (resource == RLIMIT_CPU) };
 
 	return value == 0 || setrlimit(resource, &limit) == 0;
@@ -111,7 +112,8 @@ static const char *take_descriptors(const int ends[4], int *report)
 }
 
 /* In the child. Only calls that are safe after fork. Returns what failed, with errno. */
-static const char *become(const struct exec_config *c, char **env, const int ends[4], int *report, pid_t parent)
+static const char *become(const struct exec_config *c, char **env, const int ends[4], int *report,
+			  pid_t parent)
 {
 	const char *failed = take_descriptors(ends, report);
 
@@ -121,10 +123,12 @@ static const char *become(const struct exec_config *c, char **env, const int end
 	if (setpgid(0, 0) != 0)
 		return "process group";
 	if (!set_limit(RLIMIT_AS, c->rlimit_as) || !set_limit(RLIMIT_CPU, c->rlimit_cpu_s) ||
-	    !set_limit(RLIMIT_NOFILE, c->rlimit_nofile) || !set_limit(RLIMIT_FSIZE, c->rlimit_fsize))
+	    !set_limit(RLIMIT_NOFILE, c->rlimit_nofile) ||
+	    !set_limit(RLIMIT_FSIZE, c->rlimit_fsize))
 		return "limits";
-	if (c->switch_user && (setgroups((size_t)c->n_groups, c->groups) != 0 ||
-			       setresgid(c->gid, c->gid, c->gid) != 0 || setresuid(c->uid, c->uid, c->uid) != 0))
+	if (c->switch_user &&
+	    (setgroups((size_t)c->n_groups, c->groups) != 0 ||
+	     setresgid(c->gid, c->gid, c->gid) != 0 || setresuid(c->uid, c->uid, c->uid) != 0))
 		return "user";
 	/* a changed user would take this back */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
@@ -135,7 +139,8 @@ static const char *become(const struct exec_config *c, char **env, const int end
 	return "command";
 }
 
-static _Noreturn void run_child(const struct exec_config *c, char **env, const int ends[4], int report, pid_t parent)
+static _Noreturn void run_child(const struct exec_config *c, char **env, const int ends[4],
+				int report, pid_t parent)
 {
 	struct spawn_error e;
 	const char *failed = become(c, env, ends, &report, parent);
@@ -193,8 +198,8 @@ static int unblocked(int fd)
 	return fd;
 }
 
-bool exec_spawn(const struct exec_config *config, const struct lh_job_info *job, struct exec_child *child,
-		const char **failed)
+bool exec_spawn(const struct exec_config *config, const struct lh_job_info *job,
+		struct exec_child *child, const char **failed)
 {
 	enum { IN, OUT, ERR, PROGRESS, REPORT, PIPES };
 	int pipes[PIPES][2], error;
@@ -207,8 +212,10 @@ bool exec_spawn(const struct exec_config *config, const struct lh_job_info *job,
 	env = environment(config, job);
 	child->pid = fork();
 	if (child->pid == 0)
-		run_child(config, env, (int[4]){ pipes[IN][0], pipes[OUT][1], pipes[ERR][1], pipes[PROGRESS][1] },
-			  pipes[REPORT][1], parent);
+		run_child(
+			config, env,
+			(int[4]){ pipes[IN][0], pipes[OUT][1], pipes[ERR][1], pipes[PROGRESS][1] },
+			pipes[REPORT][1], parent);
 	error = errno;
 	words_free(env);
 	close(pipes[IN][0]);

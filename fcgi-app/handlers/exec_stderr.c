@@ -33,7 +33,7 @@ static char kept(const struct exec_tail *tail, size_t i)
 	return tail->data[(tail->at + EXEC_STDERR_MAX - tail->len + i) % EXEC_STDERR_MAX];
 }
 
-/* Where to begin so that at most max bytes before `end` are shown, and whole lines if there are any. */
+/* Where to begin so that at most max bytes before `end` are shown; at a line, if one begins. */
 static size_t first_shown(const struct exec_tail *tail, size_t end, size_t max)
 {
 	size_t begin = end > max ? end - max : 0, i;

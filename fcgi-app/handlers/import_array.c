@@ -60,7 +60,8 @@ static bool between(struct import_reader *r, char c, size_t at)
 		return c == '[' || wrong(r, at, "The file is not a JSON array.");
 	case ARRAY_BEHIND:
 		r->state = c == ',' ? ARRAY_NEXT : ARRAY_CLOSED;
-		return c == ',' || c == ']' || wrong(r, at, "A comma or the end of the array is missing here.");
+		return c == ',' || c == ']' ||
+		       wrong(r, at, "A comma or the end of the array is missing here.");
 	case ARRAY_CLOSED:
 		return wrong(r, at, "Something follows the end of the array.");
 	case ARRAY_FIRST:
@@ -70,7 +71,8 @@ static bool between(struct import_reader *r, char c, size_t at)
 		}
 		/* fall through */
 	default:
-		return begin_element(r, c) || wrong(r, at, "An element of the array is missing here.");
+		return begin_element(r, c) ||
+		       wrong(r, at, "An element of the array is missing here.");
 	}
 }
 
@@ -114,7 +116,8 @@ static size_t inside(struct import_reader *r, const char *data, size_t at, size_
 	return at + 1;
 }
 
-static bool array_scan(struct import_reader *r, const char *data, size_t len, struct import_cut *cut)
+static bool array_scan(struct import_reader *r, const char *data, size_t len,
+		       struct import_cut *cut)
 {
 	size_t at = 0;
 

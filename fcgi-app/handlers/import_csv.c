@@ -132,7 +132,8 @@ static const char *split(struct csv *csv, const char *data, size_t len, char *ro
 	struct slice field;
 
 	for (*n = 0;; at++) {
-		wrong = at < end && *at == '"' ? quoted_field(&at, end, &room, &field) : plain_field(&at, end, &field);
+		wrong = at < end && *at == '"' ? quoted_field(&at, end, &room, &field)
+					       : plain_field(&at, end, &field);
 		if (!wrong && at < end && *at != ',')
 			wrong = "has text behind a closing quote";
 		if (wrong)
@@ -194,9 +195,12 @@ static const char *add_column(struct csv *csv, struct slice name)
 			c->role = (enum csv_role)i;
 	csv->columns++;
 	for (i = 0; i + 1 < csv->columns; i++)
-		if (c->role == CSV_MORE ? strcmp(csv->column[i].name, c->name) == 0 : csv->column[i].role == c->role)
+		if (c->role == CSV_MORE ? strcmp(csv->column[i].name, c->name) == 0
+					: csv->column[i].role == c->role)
 			return "A column of the header row comes twice.";
-	return add_json_string(&c->key, name) && buf_adds(&c->key, ":") ? NULL : "The header row is too large.";
+	return add_json_string(&c->key, name) && buf_adds(&c->key, ":")
+		       ? NULL
+		       : "The header row is too large.";
 }
 
 static bool has_column(const struct csv *csv, enum csv_role role)
@@ -290,8 +294,8 @@ static bool csv_row(struct import_reader *r, const char *data, size_t len)
 	if (wrong) {
 		account_refuse(a, n < r->csv->columns ? r->csv->column[n].name : NULL, wrong);
 	} else if (n != r->csv->columns) {
-		snprintf(a->reason_text, sizeof(a->reason_text), "field count is %zu, the header has %zu", n,
-			 r->csv->columns);
+		snprintf(a->reason_text, sizeof(a->reason_text),
+			 "field count is %zu, the header has %zu", n, r->csv->columns);
 		a->reason = a->reason_text;
 	} else if (!take_fields(r, a)) {
 		return false;
@@ -302,7 +306,8 @@ static bool csv_row(struct import_reader *r, const char *data, size_t len)
 static bool csv_end(struct import_reader *r)
 {
 	if (r->state == CSV_QUOTED)
-		return import_break(r, "line", r->line, "A quoted field that begins in this row never ends.");
+		return import_break(r, "line", r->line,
+				    "A quoted field that begins in this row never ends.");
 	if (!r->csv && r->size <= 1) /* nothing, or a last blank line */
 		return import_break(r, "line", 1, "The file has no header row.");
 	return true;

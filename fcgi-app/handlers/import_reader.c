@@ -53,7 +53,8 @@ bool import_json_row(struct import_reader *r, const char *data, size_t len)
 {
 	struct import_row row;
 
-	return import_room(r, len) && account_from_json(&row.account, data, len, r->room, &r->more) &&
+	return import_room(r, len) &&
+	       account_from_json(&row.account, data, len, r->room, &r->more) &&
 	       import_emit(r, &row, data, len);
 }
 
@@ -174,7 +175,8 @@ static bool charset_ok(const char *media_type)
 
 static const struct import_format *format_of(const char *media_type)
 {
-	static const struct import_format *const formats[] = { &import_json_lines, &import_json_array, &import_csv };
+	static const struct import_format *const formats[] = { &import_json_lines,
+							       &import_json_array, &import_csv };
 	char name[64] = " ";
 	size_t i, len = strcspn(media_type, "; \t");
 
@@ -189,7 +191,8 @@ static const struct import_format *format_of(const char *media_type)
 	return NULL;
 }
 
-struct import_reader *import_reader_new(const char *media_type, import_row_fn *row, void *ctx, const char **why)
+struct import_reader *import_reader_new(const char *media_type, import_row_fn *row, void *ctx,
+					const char **why)
 {
 	const struct import_format *format = format_of(media_type);
 	struct import_reader *r;
@@ -222,7 +225,8 @@ void import_reader_free(struct import_reader *r)
 	free(r);
 }
 
-static bool lines_scan(struct import_reader *r, const char *data, size_t len, struct import_cut *cut)
+static bool lines_scan(struct import_reader *r, const char *data, size_t len,
+		       struct import_cut *cut)
 {
 	const char *newline = memchr(data, '\n', len);
 
@@ -246,7 +250,7 @@ static bool lines_row(struct import_reader *r, const char *data, size_t len)
 }
 
 const struct import_format import_json_lines = {
-	.media_types = " application/x-ndjson application/ndjson application/jsonl application/x-jsonlines ",
+	.media_types = " application/x-ndjson application/ndjson application/jsonl ",
 	.scan = lines_scan,
 	.row = lines_row,
 };

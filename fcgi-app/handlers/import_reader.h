@@ -18,8 +18,8 @@
 #define IMPORT_RAW_MAX (64 * 1024)   /* what is kept of a row that is larger */
 
 struct import_row {
-	int64_t line;           /* of the row's first character, from 1; in a JSON array the element */
-	struct slice raw;       /* as it came; may be anything but too large */
+	int64_t line;     /* of the row's first character, from 1; in a JSON array the element */
+	struct slice raw; /* as it came; may be anything but too large */
 	struct account account; /* reason set: the row is rejected */
 };
 
@@ -29,14 +29,15 @@ typedef bool import_row_fn(void *ctx, const struct import_row *row);
 struct import_reader;
 
 /* A reader for an input of that media type, or NULL and in *why (static) what is wrong with it. */
-struct import_reader *import_reader_new(const char *media_type, import_row_fn *row, void *ctx, const char **why);
+struct import_reader *import_reader_new(const char *media_type, import_row_fn *row, void *ctx,
+					const char **why);
 void import_reader_free(struct import_reader *r);
 
-/* The next piece; then the end. False: the file is broken, memory ended, or the row function said so. */
+/* The next piece; then the end. False: the file is broken, memory ended, or row() said so. */
 bool import_reader_feed(struct import_reader *r, const char *data, size_t len);
 bool import_reader_end(struct import_reader *r);
 
-/* What is broken, fit for the client: NULL if nothing is. *where ("line 7") belongs to the reader. */
+/* What is broken, fit for the client, or NULL. *where ("line 7") belongs to the reader. */
 const char *import_reader_broken(const struct import_reader *r, const char **where);
 
 #endif

@@ -18,7 +18,8 @@ bool json_scan_fail(struct json_scan *s, enum json_scan_error error)
 
 void json_scan_space(struct json_scan *s)
 {
-	while (s->at < s->end && (*s->at == ' ' || *s->at == '\n' || *s->at == '\r' || *s->at == '\t'))
+	while (s->at < s->end &&
+	       (*s->at == ' ' || *s->at == '\n' || *s->at == '\r' || *s->at == '\t'))
 		s->at++;
 }
 
@@ -68,7 +69,8 @@ static bool scan_escape(struct json_scan *s)
 	s->at += 4;
 	if (code < 0xD800 || code > 0xDFFF)
 		return true;
-	low = s->end - s->at >= 6 && s->at[0] == '\\' && s->at[1] == 'u' ? hex4(s->at + 2, s->end) : -1;
+	low = s->end - s->at >= 6 && s->at[0] == '\\' && s->at[1] == 'u' ? hex4(s->at + 2, s->end)
+									 : -1;
 	if (code > 0xDBFF || low < 0xDC00 || low > 0xDFFF)
 		return json_scan_fail(s, JSON_SCAN_SURROGATE);
 	s->at += 6;
@@ -82,7 +84,8 @@ bool json_scan_string(struct json_scan *s, struct slice *out)
 	if (!json_scan_char(s, '"'))
 		return json_scan_fail(s, JSON_SCAN_SYNTAX);
 	for (;;) {
-		while (s->at < s->end && *s->at != '"' && *s->at != '\\' && (unsigned char)*s->at >= 0x20)
+		while (s->at < s->end && *s->at != '"' && *s->at != '\\' &&
+		       (unsigned char)*s->at >= 0x20)
 			s->at++;
 		if (json_scan_char(s, '"'))
 			break;

@@ -37,7 +37,8 @@ static bool add_clean(struct buf *out, const char *s, size_t len, bool line)
 			at += n;
 			continue;
 		}
-		if (!buf_add(out, s + from, at - from) || !buf_adds(out, control ? " " : REPLACEMENT))
+		if (!buf_add(out, s + from, at - from) ||
+		    !buf_adds(out, control ? " " : REPLACEMENT))
 			return false;
 		from = ++at;
 	}

@@ -1,6 +1,6 @@
 /*
- * fake_job.h: a job without a runner, for tests of handlers: the handler ABI over memory. Include it in
- * one file of a test program.
+ * fake_job.h: a job without a runner, for tests of handlers: the handler ABI over memory. Include
+ * it in one file of a test program.
  */
 #ifndef LONGHAUL_TESTS_FAKE_JOB_H
 #define LONGHAUL_TESTS_FAKE_JOB_H
@@ -21,7 +21,7 @@ struct lh_job {
 	struct lh_job_info info;
 	const char *input;
 	size_t input_len;
-	size_t piece;	      /* lh_read gives at most this much */
+	size_t piece;         /* lh_read gives at most this much */
 	size_t result_max;    /* 0: no limit */
 	int64_t cancel_at_ms; /* monotonic; 0: never */
 	int cancel_checks;    /* > 0: canceled when asked that many times */
@@ -36,7 +36,8 @@ struct lh_job {
 	int64_t retry_ms;
 };
 
-static inline void job_init(struct lh_job *job, const char *media_type, const void *input, size_t len)
+static inline void job_init(struct lh_job *job, const char *media_type, const void *input,
+			    size_t len)
 {
 	*job = (struct lh_job){
 		.info = {
@@ -120,8 +121,8 @@ bool lh_write(struct lh_job *job, const void *data, size_t size)
 	return buf_add(&job->result, data, size);
 }
 
-enum lh_verdict lh_fail(struct lh_job *job, const char *type, int status, const char *title, const char *detail,
-			const char *errors_json)
+enum lh_verdict lh_fail(struct lh_job *job, const char *type, int status, const char *title,
+			const char *detail, const char *errors_json)
 {
 	snprintf(job->problem_type, sizeof(job->problem_type), "%s", type);
 	snprintf(job->title, sizeof(job->title), "%s", title);
@@ -131,7 +132,8 @@ enum lh_verdict lh_fail(struct lh_job *job, const char *type, int status, const 
 	return LH_FAILED;
 }
 
-enum lh_verdict lh_try_again(struct lh_job *job, int64_t delay_ms, const char *title, const char *detail)
+enum lh_verdict lh_try_again(struct lh_job *job, int64_t delay_ms, const char *title,
+			     const char *detail)
 {
 	lh_fail(job, "try-again", 503, title, detail, NULL);
 	job->retry_ms = delay_ms;

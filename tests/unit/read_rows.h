@@ -1,7 +1,7 @@
 /*
- * read_rows.h: reads a file of accounts in pieces of several sizes and writes down what comes out, one
- * line a row: `line|email|name|externalId|extra|field|reason|raw`, "-" for what is absent. Include it
- * in one file of a test program.
+ * read_rows.h: reads a file of accounts in pieces of several sizes and writes down what comes out,
+ * one line a row: `line|email|name|externalId|extra|field|reason|raw`, "-" for what is absent.
+ * Include it in one file of a test program.
  */
 #ifndef LONGHAUL_TESTS_READ_ROWS_H
 #define LONGHAUL_TESTS_READ_ROWS_H
@@ -47,7 +47,8 @@ static bool dump_row(void *ctx, const struct import_row *row)
 }
 
 /* What a reader makes of the file when it comes in pieces of that size. */
-static void read_in_pieces(const char *media_type, const char *data, size_t len, size_t piece, struct buf *out)
+static void read_in_pieces(const char *media_type, const char *data, size_t len, size_t piece,
+			   struct buf *out)
 {
 	const char *why = NULL, *where = NULL;
 	struct import_reader *r;
@@ -76,7 +77,7 @@ static void read_in_pieces(const char *media_type, const char *data, size_t len,
 	import_reader_free(r);
 }
 
-/* Reads in pieces of 1, 7, 4096 bytes and as a whole: all must give the same, which stands in *out. */
+/* Reads in pieces of 1, 7, 4096 bytes and as a whole: all must give the same, which goes to *out. */
 static void read_every_way(const char *media_type, const char *data, size_t len, struct buf *out)
 {
 	static const size_t pieces[] = { 1, 7, 4096 };
@@ -92,7 +93,8 @@ static void read_every_way(const char *media_type, const char *data, size_t len,
 }
 
 /* Checks what a file gives; both are string literals, which may hold NUL bytes. */
-#define EXPECT(type, text, expected) expect_rows(type, text, sizeof(text) - 1, expected, __FILE__, __LINE__)
+#define EXPECT(type, text, expected) \
+	expect_rows(type, text, sizeof(text) - 1, expected, __FILE__, __LINE__)
 
 static void expect_rows(const char *media_type, const char *data, size_t len, const char *expected,
 			const char *file, int line)
@@ -102,8 +104,8 @@ static void expect_rows(const char *media_type, const char *data, size_t len, co
 	read_every_way(media_type, data, len, &out);
 	if (strlen(expected) != out.len || memcmp(out.data, expected, out.len) != 0)
 		print_error("%s:%d: expected\n%sgot\n%s", file, line, expected, out.data);
-	_assert_true(strlen(expected) == out.len && memcmp(out.data, expected, out.len) == 0, "the rows are as expected",
-		     file, line);
+	_assert_true(strlen(expected) == out.len && memcmp(out.data, expected, out.len) == 0,
+		     "the rows are as expected", file, line);
 	buf_free(&out);
 }
 

@@ -1,7 +1,9 @@
 /*
  * test_bulk_import.c: the bulk import's transaction, on a real PostgreSQL with stand-ins for the
  * functions that begin and finish an import: the job's fence chooses what they do.
- * links: handlers/account.c handlers/bulk_import.c handlers/bulk_import_copy.c handlers/bulk_import_db.c handlers/import_array.c handlers/import_csv.c handlers/import_reader.c handlers/json_scan.c handlers/text.c
+ * links: handlers/account.c handlers/bulk_import.c handlers/bulk_import_copy.c
+ * links: handlers/bulk_import_db.c handlers/import_array.c handlers/import_csv.c
+ * links: handlers/import_reader.c handlers/json_scan.c handlers/text.c
  */
 #include "db_fixture.h"
 #include "fake_job.h"
@@ -106,7 +108,8 @@ static void *open_handler(const char *conninfo)
 }
 
 /* One attempt with that fence. */
-static enum lh_verdict attempt(void *handler, struct lh_job *job, enum fence fence, const char *input)
+static enum lh_verdict attempt(void *handler, struct lh_job *job, enum fence fence,
+			       const char *input)
 {
 	job_init(job, "application/x-ndjson", input, strlen(input));
 	job->info.lease_fence = fence;
@@ -132,9 +135,11 @@ static struct lh_job expect_nothing(enum fence fence, enum lh_verdict verdict)
 
 static void rows_arrive(void **state)
 {
-	static const char input[] = "{\"email\":\"a@b.c\",\"name\":\"\xC3\x84nn\",\"x\":[1]}\n\n"
-				    "{\"email\":\"d@e.f\",\"name\":\"B\\tob\",\"externalId\":\"7\"}\n"
-				    "{\"email\":\"d\",\"name\":\"\\\\N\"}\nb\xFF\x00" "d\n";
+	static const char input[] =
+		"{\"email\":\"a@b.c\",\"name\":\"\xC3\x84nn\",\"x\":[1]}\n\n"
+		"{\"email\":\"d@e.f\",\"name\":\"B\\tob\",\"externalId\":\"7\"}\n"
+		"{\"email\":\"d\",\"name\":\"\\\\N\"}\nb\xFF\x00"
+		"d\n";
 	void *handler = open_handler(pg_conninfo);
 	struct lh_job job;
 
@@ -142,11 +147,14 @@ static void rows_arrive(void **state)
 	job_init(&job, "application/x-ndjson", input, sizeof(input) - 1);
 	job.info.lease_fence = GOOD;
 	assert_int_equal(lh_handler_bulk_import.run(&job, handler), LH_ENDED);
-	assert_string_equal(ask_admin("SELECT string_agg(s::text, ' ' ORDER BY line) FROM longhaul.stage s"),
-			    "(1,a@b.c,\xC3\x84nn,,\"{\"\"x\"\":[1]}\",,,) (3,d@e.f,\"B\tob\",7,,,,)"
-			    " (4,,,,,email,\"is not an e-mail address\",\"{\"\"email\"\":\"\"d\"\",\"\"name\"\":\"\"\\\\\\\\N\"\"}\")"
-			    " (5,,,,,,\"holds a NUL byte\",b\xEF\xBF\xBD\xEF\xBF\xBD" "d)");
-	assert_string_equal(ask_admin("SELECT string_agg(fence::text, ',') FROM longhaul.ended"), "70");
+	assert_string_equal(
+		ask_admin("SELECT string_agg(s::text, ' ' ORDER BY line) FROM longhaul.stage s"),
+		"(1,a@b.c,\xC3\x84nn,,\"{\"\"x\"\":[1]}\",,,) (3,d@e.f,\"B\tob\",7,,,,)"
+		" (4,,,,,email,\"is not an e-mail address\",\"{\"\"email\"\":\"\"d\"\",\"\"name\"\":\"\"\\\\\\\\N\"\"}\")"
+		" (5,,,,,,\"holds a NUL byte\",b\xEF\xBF\xBD\xEF\xBF\xBD"
+		"d)");
+	assert_string_equal(ask_admin("SELECT string_agg(fence::text, ',') FROM longhaul.ended"),
+			    "70");
 	assert_int_equal(job.done, sizeof(input) - 1);
 	assert_int_equal(job.total, sizeof(input) - 1);
 	assert_string_equal(job.message, "4 rows, merging");
@@ -162,11 +170,15 @@ static void many_rows(void **state)
 
 	(void)state;
 	for (i = 0; i < 50000; i++)
-		buf_addf(&text, "{\"email\":\"user%d@example.com\",\"name\":\"%d\",\"pad\":\"%0*d\"}\n", i, i, i % 300, i);
+		buf_addf(&text,
+			 "{\"email\":\"user%d@example.com\",\"name\":\"%d\",\"pad\":\"%0*d\"}\n", i,
+			 i, i % 300, i);
 	assert_int_equal(attempt(handler, &job, GOOD, text.data), LH_ENDED);
-	assert_string_equal(ask_admin("SELECT count(*) FROM longhaul.stage WHERE email = 'user' || name || '@example.com'"
-				      " AND line = name::int + 1 AND (extra::json->>'pad')::int = name::int"),
-			    "50000");
+	assert_string_equal(
+		ask_admin(
+			"SELECT count(*) FROM longhaul.stage WHERE email = 'user' || name || '@example.com'"
+			" AND line = name::int + 1 AND (extra::json->>'pad')::int = name::int"),
+		"50000");
 	assert_true(job.progressed > 10);
 	buf_free(&text);
 	lh_handler_bulk_import.fini(handler);
@@ -215,7 +227,8 @@ static void wait_until_alone(void)
 {
 	int64_t until = mono_ms() + 5000;
 
-	while (strcmp(ask_admin("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'longhaul-bulk-import'"),
+	while (strcmp(ask_admin(
+			      "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'longhaul-bulk-import'"),
 		      "0") != 0)
 		assert_true(mono_ms() < until);
 }
@@ -263,11 +276,14 @@ static void broken_file(void **state)
 	assert_int_equal(lh_handler_bulk_import.run(&job, handler), LH_FAILED);
 	assert_string_equal(job.problem_type, "invalid-input");
 	assert_int_equal(job.status, 422);
-	assert_string_equal(job.errors, "[{\"where\":\"element 2\",\"why\":\"The array ends too early.\"}]");
+	assert_string_equal(job.errors,
+			    "[{\"where\":\"element 2\",\"why\":\"The array ends too early.\"}]");
 	job_init(&job, "text/csv", "email\n", 6);
 	job.info.lease_fence = GOOD;
 	assert_int_equal(lh_handler_bulk_import.run(&job, handler), LH_FAILED);
-	assert_string_equal(job.errors, "[{\"where\":\"line 1\",\"why\":\"The header row has no column \\\"name\\\".\"}]");
+	assert_string_equal(
+		job.errors,
+		"[{\"where\":\"line 1\",\"why\":\"The header row has no column \\\"name\\\".\"}]");
 	job_init(&job, "text/csv; charset=latin1", "email\n", 6);
 	assert_int_equal(lh_handler_bulk_import.run(&job, handler), LH_FAILED);
 	assert_int_equal(job.status, 415);
@@ -284,9 +300,10 @@ static void kept_connection(void **state)
 	(void)state;
 	assert_int_equal(attempt(handler, &job, GOOD, ANN), LH_ENDED);
 	assert_int_equal(attempt(handler, &job, GOOD, ANN), LH_ENDED);
-	assert_string_equal(ask_admin("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-				      " WHERE application_name = 'longhaul-bulk-import'"),
-			    "1");
+	assert_string_equal(
+		ask_admin("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+			  " WHERE application_name = 'longhaul-bulk-import'"),
+		"1");
 	wait_until_alone();
 	assert_int_equal(attempt(handler, &job, GOOD, ANN), LH_ENDED);
 	run_script("restart");
@@ -302,9 +319,10 @@ static void kept_connection(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(rows_arrive), cmocka_unit_test(many_rows),    cmocka_unit_test(lost_leases),
-		cmocka_unit_test(database_errors), cmocka_unit_test(copy_refused), cmocka_unit_test(cancel),
-		cmocka_unit_test(broken_file), cmocka_unit_test(kept_connection),
+		cmocka_unit_test(rows_arrive),  cmocka_unit_test(many_rows),
+		cmocka_unit_test(lost_leases),  cmocka_unit_test(database_errors),
+		cmocka_unit_test(copy_refused), cmocka_unit_test(cancel),
+		cmocka_unit_test(broken_file),  cmocka_unit_test(kept_connection),
 	};
 
 	return cmocka_run_group_tests(tests, start, end);
