@@ -316,7 +316,8 @@ COMMENT ON FUNCTION longhaul.release_claim(uuid, bigint, bigint) IS 'Puts back t
 -- Progress of running jobs (parallel arrays). p_age_ms: since the handler began; NULL = not begun, the row
 -- only asks whether the lease holds. done, total, message NULL = unchanged.
 -- Returns the jobs whose lease is lost: stop their handlers, write nothing more.
--- Commits without waiting for the disk. Writes: lease.
+-- Commits without waiting for the disk. Writes: lease. Locks: the rows, SKIP LOCKED: what is locked is
+-- left as it is.
 CREATE FUNCTION longhaul.progress_batch(
     p_boot uuid, p_job_ids uuid[], p_fences bigint[], p_age_ms integer[], p_done bigint[], p_total bigint[],
     p_messages text[])
@@ -331,18 +332,25 @@ BEGIN
     WITH u AS MATERIALIZED (
         SELECT * FROM unnest(p_job_ids, p_fences, p_age_ms, p_done, p_total, p_messages)
                       AS x(id, fence, age_ms, done, total, message) ORDER BY x.id
+    ), free AS (
+        -- A row that is locked is being ended by its own holder, or taken from it: a merge may hold it for
+        -- minutes, and the other jobs' progress must not wait for that.
+        SELECT l.job_id, u.fence, u.age_ms, u.done, u.total, u.message
+          FROM u JOIN longhaul.lease l ON l.job_id = u.id
+         WHERE l.boot = p_boot AND l.fence = u.fence
+           FOR NO KEY UPDATE OF l SKIP LOCKED
     ), held AS (
         UPDATE longhaul.lease l
-           SET started_at = coalesce(l.started_at, clock_timestamp() - u.age_ms * interval '1 ms'),
-               change = CASE WHEN l.started_at IS NULL AND u.age_ms IS NULL THEN l.change ELSE l.change + 1 END,
-               progress_at = CASE WHEN u.done IS NULL THEN l.progress_at ELSE clock_timestamp() END,
-               done = coalesce(u.done, l.done),
-               total = coalesce(u.total, l.total),
-               message = coalesce(u.message, l.message)
-          FROM u WHERE l.job_id = u.id AND l.boot = p_boot AND l.fence = u.fence
-        RETURNING l.job_id
+           SET started_at = coalesce(l.started_at, clock_timestamp() - f.age_ms * interval '1 ms'),
+               change = CASE WHEN l.started_at IS NULL AND f.age_ms IS NULL THEN l.change ELSE l.change + 1 END,
+               progress_at = CASE WHEN f.done IS NULL THEN l.progress_at ELSE clock_timestamp() END,
+               done = coalesce(f.done, l.done),
+               total = coalesce(f.total, l.total),
+               message = coalesce(f.message, l.message)
+          FROM free f WHERE l.job_id = f.job_id AND l.boot = p_boot AND l.fence = f.fence
     )
-    SELECT u.id FROM u WHERE NOT EXISTS (SELECT FROM held WHERE held.job_id = u.id);
+    SELECT u.id FROM u
+     WHERE NOT EXISTS (SELECT FROM longhaul.lease l WHERE l.job_id = u.id AND l.boot = p_boot AND l.fence = u.fence);
 END
 $$;
 COMMENT ON FUNCTION longhaul.progress_batch(uuid, uuid[], bigint[], integer[], bigint[], bigint[], text[])

@@ -94,6 +94,8 @@ CREATE FUNCTION longhaul.finish_batch(
 RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp
+-- A row that somebody else keeps locked must not hold up the others: the caller sets it apart.
+SET lock_timeout = '500ms'
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE

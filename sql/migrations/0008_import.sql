@@ -61,6 +61,8 @@ BEGIN
     IF NOT EXISTS (SELECT FROM longhaul.lease l WHERE l.job_id = p_job_id AND l.boot = p_boot AND l.fence = p_fence) THEN
         RAISE EXCEPTION 'the lease of job % is lost', p_job_id USING ERRCODE = 'LH001';
     END IF;
+    -- A merge whose runner was killed must not go on, and keep the lease locked, until it is done.
+    PERFORM set_config('client_connection_check_interval', '1s', true);
     FOR i IN 0 .. 31 LOOP
         IF pg_try_advisory_xact_lock(hashtext('longhaul.account_staging'), i) THEN
             v_table := format('longhaul.account_staging_%s', i);
