@@ -6,7 +6,7 @@
  * the same transaction: a frozen or repeated attempt can't import twice.
  *
  * Settings of the type:
- *	database	libpq connection string; empty: libpq's environment
+ *	database	libpq connection string (the daemon gives its runners no PG* variables)
  */
 #include "handlers.h"
 
