@@ -132,54 +132,37 @@ void answer_job(struct request *req, int status, const struct job_type *type,
 	reply_body(req, document.data, document.len);
 }
 
-/* Adds a member unless there is one of that name. */
-static void add_missing(struct json_object *o, const char *key, const char *value)
+/* Members about the job that failed, whatever its problem says under these names. */
+static void add_job(struct request *req, struct json_object *o, const struct job_type *type,
+		    const struct job_row *row)
 {
-	if (!json_object_object_get_ex(o, key, NULL))
-		json_add_str(o, key, value);
-}
+	struct json_object *links = json_object_new_object(), *link = json_object_new_object();
+	const char *url = answer_job_url(req, type, &row->id, "");
+	char id[UUID_TEXT];
 
-/* The job's own problem, within the bounds that documents have. NULL: it has none. */
-static struct json_object *error_of(const struct job_row *row)
-{
-	struct json_object *error = NULL;
-
-	buf_reset(&document);
-	jobdoc_error(&document, row);
-	if (!json_parse_strict(document.data, document.len, &error, NULL))
-		return NULL;
-	if (json_object_is_type(error, json_type_object))
-		return error;
-	json_object_put(error);
-	return NULL;
+	uuid_format(&row->id, id);
+	json_add_str(o, "instance", url);
+	json_add_str(o, "jobId", id);
+	json_add_str(link, "href", url);
+	json_object_object_add(links, "job", link);
+	json_object_object_add(o, "_links", links);
 }
 
 void answer_failure(struct request *req, int status, const struct job_type *type,
 		    const struct job_row *row, bool as_its_own)
 {
-	struct json_object *error = error_of(row), *o = error, *links = json_object_new_object(),
-			   *link = json_object_new_object();
-	const char *url = answer_job_url(req, type, &row->id, "");
-	char id[UUID_TEXT];
+	struct json_object *error = jobdoc_error(row), *o = error;
 
-	if (!as_its_own || !o)
+	if (!as_its_own) {
 		o = json_object_new_object();
-	add_missing(o, "type", req_printf(req, "%sjob-failed", app.cfg->problem_base));
-	add_missing(o, "title", "The job failed");
-	json_object_object_del(o, "status");
-	json_add_int(o, "status", status);
-	if (!as_its_own)
+		json_add_str(o, "type", req_printf(req, "%sjob-failed", app.cfg->problem_base));
+		json_add_str(o, "title", "The job failed");
 		json_add_str(o, "detail", "The job failed, so it has no result.");
-	json_object_object_del(o, "instance");
-	json_add_str(o, "instance", url);
-	uuid_format(&row->id, id);
-	json_object_object_del(o, "jobId");
-	json_add_str(o, "jobId", id);
-	if (!as_its_own && error)
 		json_object_object_add(o, "error", error);
-	json_add_str(link, "href", url);
-	json_object_object_add(links, "job", link);
-	json_object_object_del(o, "_links");
-	json_object_object_add(o, "_links", links);
+	} else if (!json_get_str(o, "detail")) {
+		json_add_str(o, "detail", "The job failed.");
+	}
+	json_add_int(o, "status", status);
+	add_job(req, o, type, row);
 	reply_json(req, status, "application/problem+json", o);
 }

@@ -12,6 +12,7 @@
 #include "api/actions.h"
 #include "api/batch.h"
 #include "api/insert.h"
+#include "api/jobdoc.h"
 #include "api/jobs.h"
 #include "api/keys.h"
 #include "api/list.h"
@@ -121,6 +122,7 @@ bool app_start(struct app *a)
 	batch_start(a->loop);
 	if (!open_connections(a))
 		return false;
+	jobdoc_start(a->cfg->problem_base);
 	types_start(a);
 	keys_start(a);
 	queues_start(a);

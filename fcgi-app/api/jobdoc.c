@@ -7,15 +7,24 @@
 #include "api/jobdoc.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/json.h"
+#include "common/mem.h"
 #include "common/times.h"
 
 #define ERROR_MAX 8192 /* bytes of a problem in a document */
 #define ERROR_TEXT_MAX 2048
 
+static const char *problem_base = "";
+
 #define put(out, literal) buf_add(out, literal, sizeof(literal) - 1)
+
+void jobdoc_start(const char *base)
+{
+	problem_base = base;
+}
 
 static void put_int(struct buf *out, int64_t v)
 {
@@ -163,44 +172,65 @@ static void put_progress(struct buf *out, const struct job_row *row)
 	put(out, "}");
 }
 
-static void copy_text(struct json_object *to, struct json_object *from, const char *key)
-{
-	const char *text = json_get_str(from, key);
-
-	if (text)
-		json_add_strn(to, key, text, utf8_prefix(text, strlen(text), ERROR_TEXT_MAX));
-}
-
 /* A problem that is too large for a document: only its standard members, cut. */
-static void put_cut_error(struct buf *out, const struct job_row *row)
+static struct json_object *cut_error(struct json_object *whole)
 {
-	struct json_object *whole = NULL, *cut = json_object_new_object();
-	const char *text;
-	size_t len;
-	int64_t status;
+	static const char *const keys[] = { "type", "title", "detail" };
+	struct json_object *cut = json_object_new_object();
+	int64_t status = json_get_int(whole, "status", 0);
 
-	if (json_parse_strict(row->error, row->error_len, &whole, NULL)) {
-		copy_text(cut, whole, "type");
-		copy_text(cut, whole, "title");
-		copy_text(cut, whole, "detail");
-		status = json_get_int(whole, "status", 0);
-		if (status)
-			json_add_int(cut, "status", status);
-		json_object_put(whole);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		const char *text = json_get_str(whole, keys[i]);
+
+		if (text)
+			json_add_strn(cut, keys[i], text,
+				      utf8_prefix(text, strlen(text), ERROR_TEXT_MAX));
 	}
-	text = json_text(cut, &len);
-	buf_add(out, text, len);
-	json_object_put(cut);
+	if (status)
+		json_add_int(cut, "status", status);
+	json_object_put(whole);
+	return cut;
 }
 
-void jobdoc_error(struct buf *out, const struct job_row *row)
+/* Handlers name problems by a short word; clients see it under our base, like our own. */
+static void complete_error(struct json_object *error)
 {
-	if (!row->error || row->error_len == 0)
-		put(out, "null");
-	else if (row->error_len > ERROR_MAX || row->error[0] != '{')
-		put_cut_error(out, row);
-	else
-		buf_add(out, row->error, row->error_len); /* jsonb's own text: well-formed */
+	const char *type = json_get_str(error, "type");
+	char *full;
+
+	if (!type || !*type)
+		type = "job-failed";
+	if (!strchr(type, ':') && !strchr(type, '/')) {
+		full = mem_printf("%s%s", problem_base, type);
+		json_add_str(error, "type", full);
+		free(full);
+	}
+	if (!json_get_str(error, "title"))
+		json_add_str(error, "title", "The job failed");
+}
+
+struct json_object *jobdoc_error(const struct job_row *row)
+{
+	struct json_object *error = NULL;
+
+	if (!row->error || !json_parse_strict(row->error, row->error_len, &error, NULL) ||
+	    !json_object_is_type(error, json_type_object)) {
+		json_object_put(error);
+		error = json_object_new_object();
+	}
+	if (row->error_len > ERROR_MAX)
+		error = cut_error(error);
+	complete_error(error);
+	return error;
+}
+
+static void put_json(struct buf *out, struct json_object *o)
+{
+	size_t len;
+	const char *text = json_text(o, &len);
+
+	buf_add(out, text, len);
+	json_object_put(o);
 }
 
 static void put_links(struct buf *out, const char *base, const struct job_type *type,
@@ -248,7 +278,7 @@ void jobdoc_write(struct buf *out, const char *base, const struct job_type *type
 	}
 	if (row->error && job_ended(row)) {
 		put(out, ",\"error\":");
-		jobdoc_error(out, row);
+		put_json(out, jobdoc_error(row));
 	}
 	put_links(out, base, type, row);
 	put(out, "}");
@@ -268,25 +298,13 @@ static const char *last_word(const char *uri)
 /* Status monitors look for a code and a message; our problem's own members stand beside them. */
 static void put_operation_error(struct buf *out, const struct job_row *row)
 {
-	struct buf problem = { 0 };
-	struct json_object *error = NULL;
-	const char *type, *code, *text;
-	size_t len;
+	struct json_object *error = jobdoc_error(row);
+	const char *detail = json_get_str(error, "detail");
 
-	jobdoc_error(&problem, row);
-	if (json_parse_strict(problem.data, problem.len, &error, NULL) &&
-	    json_object_is_type(error, json_type_object)) {
-		type = json_get_str(error, "type");
-		code = type ? last_word(type) : "";
-		json_add_str(error, "code", *code ? code : "job-failed");
-		text = json_get_str(error, "detail");
-		json_add_str(error, "message", text ? text : json_get_str(error, "title"));
-		put(out, ",\"error\":");
-		text = json_text(error, &len);
-		buf_add(out, text, len);
-	}
-	json_object_put(error);
-	buf_free(&problem);
+	json_add_str(error, "code", last_word(json_get_str(error, "type")));
+	json_add_str(error, "message", detail ? detail : json_get_str(error, "title"));
+	put(out, ",\"error\":");
+	put_json(out, error);
 }
 
 void jobdoc_write_operation(struct buf *out, const char *base, const struct job_type *type,

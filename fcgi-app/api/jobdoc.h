@@ -13,8 +13,12 @@
 #include "api/jobrow.h"
 #include "common/buf.h"
 
+struct json_object;
+
 #define ETAG_TEXT 24 /* W/"0123456789abcdef" and its NUL */
 
+/* What the types of problems begin with; must stay valid. */
+void jobdoc_start(const char *problem_base);
 /* Appends the document. `base` is the request's base url; `pace` NULL for a job that has ended. */
 void jobdoc_write(struct buf *out, const char *base, const struct job_type *type,
 		  const struct job_row *row, const struct pace *pace);
@@ -26,8 +30,8 @@ void jobdoc_url(struct buf *out, const char *base, const struct job_type *type,
 		const struct uuid *id, const char *suffix);
 /* Appends a JSON string with its quotes; the bytes are UTF-8. */
 void jobdoc_string(struct buf *out, const char *s, size_t len);
-/* Appends the job's problem, bounded in size; null if there is none. */
-void jobdoc_error(struct buf *out, const struct job_row *row);
+/* The problem of a job that failed, complete and bounded in size; the caller puts it. */
+struct json_object *jobdoc_error(const struct job_row *row);
 
 /* Tenths of a percent: 1000 only when the job is Completed; -1 = unknown. */
 int jobdoc_permille(const struct job_row *row);

@@ -9,6 +9,8 @@
 
 #include <math.h>
 
+#define FASTEST_MS 0.1 /* nothing is done in less, whatever a mean says */
+#define AT_ONCE_MS 500 /* a job younger than that may just not have been claimed yet */
 #define ESTIMATE_MAX_MS (400LL * 86400 * 1000) /* further away is not an estimate */
 
 static int64_t bounded(double ms)
@@ -18,54 +20,75 @@ static int64_t bounded(double ms)
 	return ms > (double)ESTIMATE_MAX_MS ? -1 : (int64_t)ms;
 }
 
-int64_t pace_wait_ms(const struct queue_view *queue, double ahead)
+int64_t pace_wait_ms(const struct queue_view *queue, double ahead, double usual_ms)
 {
+	double by_rate = -1, by_usual = -1;
+
 	if (!queue->known || queue->workers <= 0 || queue->slots <= 0)
 		return -1;
-	/* Free places and nobody ahead: it starts at once. */
-	if (ahead < 1 && queue->running < queue->slots)
-		return 0;
-	/* What was finished lately is the better measure, but only while the queue was busy. */
-	if (queue->per_s > 0 && queue->running >= queue->slots)
-		return bounded((ahead + 1) * 1000 / queue->per_s);
-	if (queue->mean_ms >= 0)
-		return bounded((ahead + 1) * queue->mean_ms / queue->slots);
+	/* What was finished lately says how fast it goes, unless there was little to do then: so the
+	 * faster of the two counts. */
 	if (queue->per_s > 0)
-		return bounded((ahead + 1) * 1000 / queue->per_s);
-	return -1;
+		by_rate = (ahead + 1) * 1000 / queue->per_s;
+	if (usual_ms >= 0)
+		by_usual = (ahead + 1) * fmax(usual_ms, FASTEST_MS) / queue->slots;
+	if (by_rate < 0 || by_usual < 0)
+		return bounded(fmax(by_rate, by_usual));
+	return bounded(fmin(by_rate, by_usual));
 }
 
-/* Jobs that will be started before this one: the queue is taken to have filled evenly from its
- * oldest job until now. */
+/* Jobs that will be started before this one. Two lower bounds: the queue is taken to have filled
+ * evenly from its oldest job until now; and no more jobs can be behind it than were submitted
+ * after it. */
 static double jobs_ahead(const struct job_row *row, const struct queue_view *queue, int64_t now)
 {
-	int64_t age = now - (row->run_at_ms > row->created_ms ? row->run_at_ms : row->created_ms);
+	int64_t due = row->run_at_ms > row->created_ms ? row->run_at_ms : row->created_ms;
+	double others = queue->depth - (due < queue->as_of_ms ? 1 : 0), by_age, by_seq = 0;
+	int64_t age = now - due;
 
-	if (queue->depth <= 0)
+	if (others <= 0)
 		return 0;
-	if (age <= 0 || queue->head_age_ms <= 0)
-		return queue->depth;
-	if (age >= queue->head_age_ms)
-		return 0;
-	return queue->depth * (1 - (double)age / (double)queue->head_age_ms);
+	by_age = others;
+	if (age > 0 && queue->head_age_ms > 0)
+		by_age = age < queue->head_age_ms
+				 ? others * (1 - (double)age / (double)queue->head_age_ms)
+				 : 0;
+	if (row->seq > 0 && queue->newest_seq >= row->seq)
+		by_seq = others - (double)(queue->newest_seq - row->seq);
+	return fmax(fmax(by_age, by_seq), 0);
 }
 
-static int64_t usual_ms(const struct job_type *type, const struct queue_view *queue)
+/* How long a job of the type runs; -1 = unknown. */
+static int64_t usual_ms_of(const struct job_type *type, const struct queue_view *queue)
 {
 	if (queue->known && queue->mean_ms >= 0)
 		return bounded(queue->mean_ms);
 	return type->default_estimate_ms;
 }
 
+/* How long the queue keeps a job waiting from now on; -1 = unknown. */
+static int64_t queue_wait_of(const struct job_row *row, const struct job_type *type,
+			     const struct queue_view *queue, int64_t now)
+{
+	double ahead = jobs_ahead(row, queue, now);
+
+	/* What the workers said of their free places may be some seconds old; a job that still waits
+	 * says that there are none. */
+	if (queue->known && queue->slots > 0 && ahead < 1 && queue->running < queue->slots &&
+	    now - row->created_ms < AT_ONCE_MS)
+		return 0;
+	return pace_wait_ms(queue, ahead, (double)usual_ms_of(type, queue));
+}
+
 /* Time left of a queued job, -1 = unknown. */
 static int64_t left_of_queued(const struct job_row *row, const struct job_type *type,
 			      const struct queue_view *queue, int64_t now)
 {
-	int64_t wait, usual = usual_ms(type, queue), until_due = row->run_at_ms - now;
+	int64_t wait, usual = usual_ms_of(type, queue), until_due = row->run_at_ms - now;
 
 	if (type->paused || usual < 0)
 		return -1;
-	wait = pace_wait_ms(queue, jobs_ahead(row, queue, now));
+	wait = queue_wait_of(row, type, queue, now);
 	/* What is due in an hour says nothing about the queue in an hour. */
 	if (until_due > 0)
 		wait = wait < 0 || wait < until_due ? until_due : wait;
@@ -84,7 +107,7 @@ static int64_t whole_of_running(const struct job_row *row, const struct job_type
 		measured = row->progress_ms - row->started_ms;
 		return bounded((double)measured * (double)row->total / (double)row->done);
 	}
-	return usual_ms(type, queue);
+	return usual_ms_of(type, queue);
 }
 
 static int64_t clamp(int64_t v, int64_t lo, int64_t hi)

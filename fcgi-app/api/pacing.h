@@ -13,12 +13,14 @@
 /* What is known of a type's queue; see queue_state() in the database. */
 struct queue_view {
 	bool known;
-	int32_t depth; /* queued jobs that could run; QUEUE_DEPTH_MAX means "that or more" */
-	int32_t running;
+	int32_t depth;   /* queued jobs that could run; QUEUE_DEPTH_MAX means "that or more" */
+	int32_t running; /* as of the workers' last beat */
 	int32_t workers, slots; /* live hosts that serve the type, and their places */
 	int64_t head_age_ms;    /* age of the oldest one queued */
 	double mean_ms;         /* how long a job runs; < 0 = unknown */
 	double per_s;           /* jobs finished a second, lately */
+	int64_t as_of_ms;       /* Unix ms of all that */
+	int64_t newest_seq;     /* of any job, that this process has seen; 0 = none */
 };
 
 #define QUEUE_DEPTH_MAX 10000
@@ -32,8 +34,9 @@ struct pace {
 /* `jitter` is 0…1000 and lengthens the delay by up to a tenth. For jobs that have not ended. */
 void pace_compute(const struct job_row *row, const struct job_type *type,
 		  const struct queue_view *queue, int64_t now, uint32_t jitter, struct pace *out);
-/* How long `ahead` jobs of the type keep a new one waiting, in ms; -1 = unknown. */
-int64_t pace_wait_ms(const struct queue_view *queue, double ahead);
+/* How long a busy queue keeps a job waiting that has `ahead` jobs before it, in ms; `usual_ms` is how
+ * long one runs, -1 = unknown. -1 = unknown. */
+int64_t pace_wait_ms(const struct queue_view *queue, double ahead, double usual_ms);
 /* Retry-After: whole seconds, rounded up, at least 1. */
 int pace_retry_after(const struct pace *pace);
 

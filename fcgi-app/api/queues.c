@@ -29,6 +29,7 @@ static struct queue *queues;
 static int n_queues;
 static int64_t asked_at, known_at; /* monotonic; 0 = never */
 static bool asking;
+static int64_t newest_seq;
 
 static struct pgarray woken; /* types to be told about */
 static int32_t *woken_ids;
@@ -37,7 +38,7 @@ static bool waking;
 static int64_t woke_at;
 static ev_timer wake_timer;
 
-static const struct queue *find_queue(int32_t type_id)
+static struct queue *find_queue(int32_t type_id)
 {
 	for (int i = 0; i < n_queues; i++)
 		if (queues[i].type_id == type_id)
@@ -72,6 +73,7 @@ static void state_came(void *ctx, const struct db_result *result)
 		q->view.per_s = dbr_float8(res, i, 5);
 		q->view.workers = dbr_int4(res, i, 6);
 		q->view.slots = dbr_int4(res, i, 7);
+		q->view.as_of_ms = now_ms();
 	}
 	known_at = mono_ms();
 }
@@ -95,24 +97,34 @@ const struct queue_view *queue_view_of(int32_t type_id)
 {
 	static const struct queue_view unknown = { .mean_ms = -1 };
 	int64_t now = mono_ms();
-	const struct queue *q;
+	struct queue *q;
 
 	ask_state(now);
 	q = fresh(now) ? find_queue(type_id) : NULL;
-	return q ? &q->view : &unknown;
+	if (!q)
+		return &unknown;
+	q->view.newest_seq = newest_seq;
+	return &q->view;
 }
 
-bool queue_too_deep(const struct job_type *type, int64_t budget_ms)
+bool queue_too_deep(const struct job_type *type, int64_t budget_ms, bool asked)
 {
 	const struct queue_view *view = queue_view_of(type->type_id);
-	int64_t wait;
+	double usual = view->mean_ms >= 0 ? view->mean_ms : type->default_estimate_ms;
 
 	if (type->paused)
 		return true;
 	if (!view->known || view->depth <= view->slots)
 		return false;
-	wait = pace_wait_ms(view, view->depth);
-	return wait > budget_ms;
+	if (view->workers == 0)
+		return !asked; /* one may come */
+	return pace_wait_ms(view, view->depth, usual) > budget_ms;
+}
+
+void queue_saw(int64_t seq)
+{
+	if (seq > newest_seq)
+		newest_seq = seq;
 }
 
 bool queue_is_full(const struct job_type *type)
@@ -127,6 +139,7 @@ bool queue_is_full(const struct job_type *type)
 
 void queue_pace(const struct job_row *row, const struct job_type *type, struct pace *out)
 {
+	queue_saw(row->seq);
 	pace_compute(row, type, queue_view_of(row->type_id), now_ms(), random_below(1001), out);
 }
 

@@ -29,7 +29,7 @@ void submit_budget(struct submit *s)
 	/* Waiting for what can't be there in time would only cost the client that time. */
 	if (budget > 0 &&
 	    (app.draining || (s->row.run_at_ms && s->row.run_at_ms > now_ms() + budget) || !type ||
-	     queue_too_deep(type, budget)))
+	     queue_too_deep(type, budget, s->prefer.has_wait)))
 		budget = 0;
 	s->budget_ms = budget;
 	s->deadline = mono_ms() + budget;

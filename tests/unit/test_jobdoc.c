@@ -116,7 +116,8 @@ static void ended(void **state)
 	       "{\"jobId\":\"" ID
 	       "\",\"type\":\"accounts.bulk-import\",\"status\":\"Failed\",\"percentComplete\":33.3,"
 	       "\"progress\":{\"done\":1,\"total\":3},\"createdTime\":\"2026-10-02T10:58:12.114Z\","
-	       "\"error\":{\"title\": \"no\"},\"_links\":{\"self\":{\"href\":\"" SELF "\"}}}");
+	       "\"error\":{\"title\":\"no\",\"type\":\"urn:p:job-failed\"},\"_links\":{\"self\":{\"href\":\"" SELF
+	       "\"}}}");
 }
 
 /* A problem of any size leaves the document small and well-formed. */
@@ -187,6 +188,31 @@ static void operation(void **state)
 		     "/results\"}");
 }
 
+/* Handlers say a short word; whatever else they store, a problem comes out. */
+static void error_types(void **state)
+{
+	static const char *const cases[][3] = {
+		{ "{\"type\":\"too-cold\",\"title\":\"t\"}", "urn:p:too-cold", "t" },
+		{ "{\"type\":\"https://e.org/x\"}", "https://e.org/x", "The job failed" },
+		{ "{\"type\":\"\",\"title\":7}", "urn:p:job-failed", "The job failed" },
+		{ "[1]", "urn:p:job-failed", "The job failed" },
+		{ "{", "urn:p:job-failed", "The job failed" },
+		{ NULL, "urn:p:job-failed", "The job failed" },
+	};
+	struct job_row row = row_of(JOB_FAILED);
+	struct json_object *error;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		row.error = cases[i][0];
+		row.error_len = row.error ? strlen(row.error) : 0;
+		error = jobdoc_error(&row);
+		assert_string_equal(json_get_str(error, "type"), cases[i][1]);
+		assert_string_equal(json_get_str(error, "title"), cases[i][2]);
+		json_object_put(error);
+	}
+}
+
 static void words_and_etag(void **state)
 {
 	struct job_row row = row_of(JOB_QUEUED);
@@ -207,8 +233,9 @@ int main(void)
 		cmocka_unit_test(queued),         cmocka_unit_test(running),
 		cmocka_unit_test(ended),          cmocka_unit_test(large_error),
 		cmocka_unit_test(percent),        cmocka_unit_test(operation),
-		cmocka_unit_test(words_and_etag),
+		cmocka_unit_test(words_and_etag), cmocka_unit_test(error_types),
 	};
 
+	jobdoc_start("urn:p:");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

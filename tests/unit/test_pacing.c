@@ -144,21 +144,60 @@ static void run_at(void **state)
 	assert_in_range(pace.delay_ms, 2800, 3000);
 }
 
+/* Four jobs came at once, long ago: what tells them apart is their order, not their age. */
+static void by_order(void **state)
+{
+	struct queue_view queue = { .known = true,
+				    .depth = 3,
+				    .running = 1,
+				    .workers = 1,
+				    .slots = 1,
+				    .mean_ms = 60000,
+				    .head_age_ms = 30010,
+				    .as_of_ms = NOW,
+				    .newest_seq = 104 };
+	struct job_row row = queued_row(30000);
+
+	(void)state;
+	row.seq = 104;
+	assert_int_equal(pace_of(&row, &queue).estimate_ms, NOW + 3 * 60000 + 60000);
+	row.seq = 102;
+	assert_in_range(pace_of(&row, &queue).estimate_ms, NOW + 60000 + 60000,
+			NOW + 60000 + 60100);
+}
+
+/* No history: what the type's row says is taken. */
+static void by_default(void **state)
+{
+	struct queue_view queue = {
+		.known = true, .depth = 1, .workers = 1, .slots = 2, .running = 2, .mean_ms = -1
+	};
+	struct job_type slow = type;
+	struct job_row row = queued_row(0);
+	struct pace pace;
+
+	(void)state;
+	slow.default_estimate_ms = 10000;
+	pace_compute(&row, &slow, &queue, NOW, 0, &pace);
+	assert_int_equal(pace.estimate_ms, NOW + 2 * 10000 / 2 + 10000);
+}
+
 static void waits(void **state)
 {
 	struct queue_view queue = busy;
 
 	(void)state;
-	assert_int_equal(pace_wait_ms(&nothing_known, 0), -1);
-	assert_int_equal(pace_wait_ms(&queue, 0), 100);
+	assert_int_equal(pace_wait_ms(&nothing_known, 0, 800), -1);
+	assert_int_equal(pace_wait_ms(&queue, 0, 800), 100);
+	assert_int_equal(pace_wait_ms(&queue, 0, -1), 100);
+	queue.per_s = 0.1; /* lately there was little to do */
+	assert_int_equal(pace_wait_ms(&queue, 9, 800), 1000);
 	queue.per_s = 0;
-	assert_int_equal(pace_wait_ms(&queue, 9), 1000);
-	queue.mean_ms = -1;
-	assert_int_equal(pace_wait_ms(&queue, 9), -1);
-	queue.running = 0;
-	assert_int_equal(pace_wait_ms(&queue, 0), 0);
+	assert_int_equal(pace_wait_ms(&queue, 9, 800), 1000);
+	assert_int_equal(pace_wait_ms(&queue, 9, -1), -1);
+	assert_int_equal(pace_wait_ms(&queue, 79999, 0), 1000);
 	queue.slots = 0;
-	assert_int_equal(pace_wait_ms(&queue, 0), -1);
+	assert_int_equal(pace_wait_ms(&queue, 0, 800), -1);
 }
 
 static void jitter_only_lengthens(void **state)
@@ -192,7 +231,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(by_progress),   cmocka_unit_test(by_history),
 		cmocka_unit_test(by_queue),      cmocka_unit_test(run_at),
-		cmocka_unit_test(waits),         cmocka_unit_test(jitter_only_lengthens),
+		cmocka_unit_test(waits),         cmocka_unit_test(by_order),
+		cmocka_unit_test(by_default),    cmocka_unit_test(jitter_only_lengthens),
 		cmocka_unit_test(whole_seconds),
 	};
 
