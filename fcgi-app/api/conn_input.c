@@ -137,7 +137,7 @@ static void head_too_large(struct conn *c)
 	conn_request_begin(c, request_new(nothing));
 	c->out.held = false;
 	c->body_done = true;
-	reply_problem(c->req, "headers-too-large", NULL, NULL);
+	reply_problem(c->req, "headers-too-large", NULL, "The request headers are too large.");
 }
 
 /* Looks for a whole head. True if there is more to do with this input. */

@@ -170,7 +170,7 @@ static void route_call(struct request *req)
 		reply_problem(req, "unavailable", NULL,
 			      "The job types aren't known yet: the database is away.");
 	} else if (!route) {
-		reply_problem(req, "not-found", NULL, NULL);
+		reply_problem(req, "not-found", NULL, "There is nothing at this address.");
 	} else {
 		if (!route->body)
 			req_body_discard(req);

@@ -328,7 +328,8 @@ void submit_handle(struct request *req, const struct route_match *m)
 	s->max_bytes = type->max_input_bytes;
 	req_on_release(req, released, s);
 	if (!req_job_id(req, &s->row.id) || !add_prefix(s)) {
-		reply_problem(req, "internal-error", NULL, NULL);
+		reply_problem(req, "internal-error", NULL,
+			      "The job could not be given an id. Nothing was done.");
 		return;
 	}
 	if (!acceptable(s, type))
