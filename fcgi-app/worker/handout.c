@@ -18,11 +18,12 @@
 #define OUT_MAX 262144   /* bytes for one runner at a time */
 #define PAUSE_MS 1000    /* after a runner could not be started */
 
-/* What choose() found. */
+/* What there is of runners. */
 struct choice {
 	struct runner *idle;          /* holds nothing */
 	struct runner *short_of_work; /* holds some short jobs, and could take one more */
-	int usable, n;                /* that answer quickly; that take a slot */
+	int n;                        /* that take a slot */
+	int starting, slow, usable;   /* of these; usable = answer quickly */
 };
 
 static struct choice look_at_runners(const struct type *t, int batch)
@@ -37,16 +38,35 @@ static struct choice look_at_runners(const struct type *t, int batch)
 			continue;
 		}
 		c.n++;
+		c.starting += r->state == RUNNER_STARTING;
+		c.slow += r->slow;
 		if (runner_is_worn(r) || (r->n_jobs > 0 && (r->slow || r->alone)))
 			continue;
 		c.usable++;
 		if (r->n_jobs == 0 && (!c.idle || c.idle->state == RUNNER_STARTING))
 			c.idle = r;
-		else if (r->n_jobs < batch && r->out.len < OUT_MAX &&
+		else if (r->n_jobs > 0 && r->n_jobs < batch && r->out.len < OUT_MAX &&
 			 (!c.short_of_work || r->n_jobs < c.short_of_work->n_jobs))
 			c.short_of_work = r;
 	}
 	return c;
+}
+
+/* Whether another runner would help. While it isn't known how long the jobs take, or if they are
+ * short, their number is doubled step by step. */
+static bool is_worth_starting(const struct type *t, const struct choice *c, int batch)
+{
+	if (c->n == 0)
+		return true;
+	if (c->n >= t->cfg.slots)
+		return false;
+	if (t->mean_us < 0)
+		return c->n <= 2 * c->slow;
+	if (batch == 1)
+		return true;
+	if (c->usable > 0 && t->n_waiting * t->mean_us < KEEP_UP_US)
+		return false;
+	return c->starting == 0 || 2 * c->starting < c->n;
 }
 
 /* The runner for the next job, perhaps a new one. NULL: it has to wait. */
@@ -60,8 +80,7 @@ static struct runner *choose(struct type *t, const struct job *job, int64_t now)
 		return c.idle;
 	if (c.short_of_work)
 		return c.short_of_work;
-	if (c.n >= t->cfg.slots ||
-	    (batch > 1 && c.usable > 0 && t->n_waiting * t->mean_us < KEEP_UP_US))
+	if (!is_worth_starting(t, &c, batch))
 		return NULL;
 	r = runner_start(t);
 	if (!r)

@@ -83,6 +83,14 @@ static void on_end_signal(struct ev_loop *loop, ev_signal *w, int revents)
 	drain_begin();
 }
 
+static void on_hangup(struct ev_loop *loop, ev_signal *w, int revents)
+{
+	(void)loop;
+	(void)w;
+	(void)revents;
+	log_warning("SIGHUP does nothing: a changed configuration needs a restart");
+}
+
 /* ---- connections ------------------------------------------------------------------------------ */
 
 static void claim_state(void *ctx, bool up)
@@ -190,7 +198,7 @@ static int configure(int argc, char **argv, bool *go_on)
 static void run(void)
 {
 	static ev_prepare turn;
-	static ev_signal term, intr;
+	static ev_signal term, intr, hup;
 
 	ev_init(&wake_timer, on_wake_timer);
 	ev_prepare_init(&turn, on_turn);
@@ -199,6 +207,8 @@ static void run(void)
 	ev_signal_start(worker.loop, &term);
 	ev_signal_init(&intr, on_end_signal, SIGINT);
 	ev_signal_start(worker.loop, &intr);
+	ev_signal_init(&hup, on_hangup, SIGHUP);
+	ev_signal_start(worker.loop, &hup);
 	pool_open();
 	connect_all();
 	ev_run(worker.loop, 0);
@@ -227,7 +237,7 @@ int main(int argc, char **argv)
 		 worker.runner_path);
 	run();
 	log_info("ended jobs=%lld", (long long)finish_count());
-	pool_kill_all();
+	pool_close();
 	disconnect_all();
 	jobs_drop_all();
 	types_free();

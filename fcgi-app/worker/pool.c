@@ -27,10 +27,18 @@
 
 static ev_signal child_signal;
 
-/* Runs through all runners; the body may free the present one. */
-#define EACH_RUNNER(t, l, after)                                                              \
-	for (struct link *l = (t)->runners.next, *after; after = l->next, l != &(t)->runners; \
-	     l = after)
+/* Visits all runners; the visit may free the one it is at. */
+static void each_runner(void (*visit)(struct runner *r, int64_t arg), int64_t arg)
+{
+	for (size_t i = 0; i < types.n; i++) {
+		struct link *list = &types.v[i]->runners, *next;
+
+		for (struct link *l = list->next; l != list; l = next) {
+			next = l->next;
+			visit(LIST_ENTRY(l, struct runner, link), arg);
+		}
+	}
+}
 
 int64_t pool_timeout(const struct type *t)
 {
@@ -40,11 +48,12 @@ int64_t pool_timeout(const struct type *t)
 /* ---- ends of processes ------------------------------------------------------------------------ */
 
 /* Looks whether the runner has died; if so, kills its offspring while its number can't be used again. */
-static void reap(struct runner *r)
+static void reap(struct runner *r, int64_t unused)
 {
 	siginfo_t info = { 0 };
 	int status;
 
+	(void)unused;
 	if (r->state == RUNNER_DEAD ||
 	    waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
 	    info.si_pid != r->pid)
@@ -60,10 +69,7 @@ static void on_child(struct ev_loop *loop, ev_signal *w, int revents)
 	(void)loop;
 	(void)w;
 	(void)revents;
-	for (size_t i = 0; i < types.n; i++) {
-		EACH_RUNNER(types.v[i], l, next)
-		reap(LIST_ENTRY(l, struct runner, link));
-	}
+	each_runner(reap, 0);
 }
 
 void pool_open(void)
@@ -122,21 +128,35 @@ void pool_bury(struct runner *r, const char *how)
 			  how);
 }
 
+/* Its jobs are somebody else's business now. */
+static void dismiss(struct runner *r, int64_t unused)
+{
+	(void)unused;
+	memset(r->jobs, 0, sizeof(r->jobs));
+	r->n_jobs = 0;
+	r->alone = false;
+	r->dismissed = true;
+	runner_kill(r, NULL);
+	stream_end(r);
+}
+
 void pool_kill_all(void)
 {
-	for (size_t i = 0; i < types.n; i++) {
-		EACH_RUNNER(types.v[i], l, next)
-		{
-			struct runner *r = LIST_ENTRY(l, struct runner, link);
+	each_runner(dismiss, 0);
+}
 
-			memset(r->jobs, 0, sizeof(r->jobs));
-			r->n_jobs = 0;
-			r->alone = false;
-			r->dismissed = true;
-			runner_kill(r, NULL);
-			stream_end(r);
-		}
-	}
+static void wait_and_free(struct runner *r, int64_t unused)
+{
+	(void)unused;
+	if (r->state != RUNNER_DEAD)
+		waitpid(r->pid, NULL, 0);
+	runner_free(r);
+}
+
+void pool_close(void)
+{
+	pool_kill_all();
+	each_runner(wait_and_free, 0);
 }
 
 /* ---- ends of jobs ----------------------------------------------------------------------------- */
@@ -230,8 +250,9 @@ void pool_lost(struct job *job)
 }
 
 /* Takes back what the runner hasn't begun, the newest first, so that the order stays. */
-static void withdraw_unbegun(struct runner *r)
+static void withdraw_unbegun(struct runner *r, int64_t unused)
 {
+	(void)unused;
 	for (uint32_t t = r->next - 1; r->n_jobs > 0 && t >= r->first; t--) {
 		struct job *job = r->jobs[t % WIRE_TICKETS];
 
@@ -242,26 +263,22 @@ static void withdraw_unbegun(struct runner *r)
 
 void pool_withdraw_all(void)
 {
-	for (size_t i = 0; i < types.n; i++) {
-		EACH_RUNNER(types.v[i], l, next)
-		withdraw_unbegun(LIST_ENTRY(l, struct runner, link));
-	}
+	each_runner(withdraw_unbegun, 0);
+}
+
+static void stop_current(struct runner *r, int64_t why)
+{
+	struct job *job;
+
+	runner_read_ring(r);
+	job = runner_current(r);
+	if (job)
+		pool_stop(job, (enum stop_reason)why);
 }
 
 void pool_stop_all(enum stop_reason why)
 {
-	for (size_t i = 0; i < types.n; i++) {
-		EACH_RUNNER(types.v[i], l, next)
-		{
-			struct runner *r = LIST_ENTRY(l, struct runner, link);
-			struct job *job;
-
-			runner_read_ring(r);
-			job = runner_current(r);
-			if (job)
-				pool_stop(job, why);
-		}
-	}
+	each_runner(stop_current, why);
 }
 
 /* ---- the regular look ------------------------------------------------------------------------- */
@@ -277,7 +294,7 @@ static void check_job(struct runner *r, struct job *job, int64_t now)
 		pool_stop(job, STOP_EXPIRED);
 	if (ran >= config.slow_ms) {
 		r->slow = true;
-		withdraw_unbegun(r);
+		withdraw_unbegun(r, 0);
 	}
 }
 
@@ -316,19 +333,19 @@ void pool_watch(int64_t now)
 		look_at = now + config.tick_ms;
 }
 
+static void look(struct runner *r, int64_t now)
+{
+	int64_t at = check_runner(r, now);
+
+	if (at < look_at)
+		look_at = at;
+}
+
 void pool_step(int64_t now)
 {
 	if (now >= look_at) {
 		look_at = INT64_MAX;
-		for (size_t i = 0; i < types.n; i++) {
-			EACH_RUNNER(types.v[i], l, next)
-			{
-				int64_t at = check_runner(LIST_ENTRY(l, struct runner, link), now);
-
-				if (at < look_at)
-					look_at = at;
-			}
-		}
+		each_runner(look, now);
 	}
 	worker_wake_at(look_at);
 }

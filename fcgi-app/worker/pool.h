@@ -34,6 +34,9 @@ void pool_stop_all(enum stop_reason why);
 /* Kills all runners and forgets their jobs, which the caller frees. */
 void pool_kill_all(void);
 
+/* The same at the end of the program, and waits for them. */
+void pool_close(void);
+
 /* A runner is dead and all it sent was handled: decides about the jobs that it held. `how`: "signal 9". */
 void pool_bury(struct runner *r, const char *how);
 

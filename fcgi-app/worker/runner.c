@@ -359,6 +359,18 @@ static bool read_some(struct runner *r)
 	return !r->paused && (n == READ_SIZE || r->state == RUNNER_DEAD);
 }
 
+void runner_free(struct runner *r)
+{
+	ev_io_stop(worker.loop, &r->io);
+	close(r->fd);
+	munmap(r->page, sizeof(*r->page));
+	buf_free(&r->in);
+	buf_free(&r->out);
+	list_remove(&r->link);
+	r->type->n_runners--;
+	free(r);
+}
+
 /* What is left when a runner has died and all it had sent has been handled. */
 static void bury(struct runner *r)
 {
@@ -368,14 +380,7 @@ static void bury(struct runner *r)
 		 WIFSIGNALED(r->status) ? WTERMSIG(r->status) : WEXITSTATUS(r->status));
 	runner_read_ring(r);
 	pool_bury(r, how);
-	ev_io_stop(worker.loop, &r->io);
-	close(r->fd);
-	munmap(r->page, sizeof(*r->page));
-	buf_free(&r->in);
-	buf_free(&r->out);
-	list_remove(&r->link);
-	r->type->n_runners--;
-	free(r);
+	runner_free(r);
 }
 
 /* Reads on. The runner may be freed in here. */

@@ -84,6 +84,8 @@ void runner_pause(struct runner *r, bool pause);
 void runner_kill(struct runner *r, const char *why);
 /* It was reaped (spawn_kill_session() done): deals with the jobs it held once all it sent is read. */
 void runner_died(struct runner *r, int status);
+/* Lets go of it: it holds no jobs, and is dead. */
+void runner_free(struct runner *r);
 /* Tells an idle one to end. */
 void runner_close(struct runner *r);
 
