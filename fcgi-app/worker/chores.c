@@ -53,11 +53,11 @@ static void take_type(struct type *t, const struct db_result *r, int row)
 {
 	bool paused = dbr_bool(r->res, row, 3);
 
-	if (t->id == 0 || t->paused != paused)
-		claim_wake(t);
-	if (t->id == 0 || t->paused != paused)
+	if (t->id == 0 || t->paused != paused) {
+		claim_look_back();
 		log_info("type %s id=%d paused=%s", t->name, (int)dbr_int4(r->res, row, 0),
 			 paused ? "yes" : "no");
+	}
 	t->id = dbr_int4(r->res, row, 0);
 	t->timeout_ms = dbr_null(r->res, row, 2) ? 0 : dbr_int4(r->res, row, 2);
 	t->paused = paused;

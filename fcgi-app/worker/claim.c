@@ -74,7 +74,9 @@ void claim_up(void)
 	claim.look_earliest = 0;
 	for (size_t i = 0; i < types.n; i++) {
 		cursor_reset(&types.v[i]->cursor);
-		types.v[i]->look_asap = types.v[i]->wake = true;
+		/* A look back from the bottom finds everything, and all priorities. */
+		types.v[i]->look_asap = true;
+		types.v[i]->wake = false;
 		types.v[i]->bottom_at = mono_ms() + config.bottom_ms;
 	}
 }

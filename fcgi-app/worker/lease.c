@@ -82,7 +82,7 @@ static void start_done(void *ctx, const struct db_result *r)
 	worker.life = LIFE_LIVE;
 	worker.lease_until = lease.sent_at + config.lease_ms;
 	lease.next_at = 0; /* a beat tells what it serves */
-	claim_wake_all();
+	claim_look_back();
 	log_info("registered lease_ms=%d types=%zu", config.lease_ms, types.n);
 }
 

@@ -62,7 +62,7 @@ static void on_state(void *ctx, bool up)
 	(void)ctx;
 	if (!up)
 		return;
-	claim_wake_all();
+	claim_look_back();
 	chores_read_types();
 }
 
