@@ -26,6 +26,7 @@ bool buf_reserve(struct buf *b, size_t more); /* room for `more` bytes behind le
 void buf_consume(struct buf *b, size_t n);    /* drops the first n bytes */
 void buf_reset(struct buf *b);                /* len = 0; memory above BUF_KEEP is given back */
 void buf_free(struct buf *b);
-char *buf_take(struct buf *b); /* hands the memory to the caller (free()); NULL if nothing was ever added */
+/* Hands the memory to the caller, who frees it; NULL if nothing was ever added. */
+char *buf_take(struct buf *b);
 
 #endif

@@ -44,7 +44,7 @@ struct load {
 	bool **seen; /* per group, per row */
 };
 
-/* ---- messages ----------------------------------------------------------------------------------- */
+/* ---- messages ---- */
 
 /* Adds "file:line: message", or "-o …: message" when line is 0. */
 static void complain(struct load *l, const char *where, int line, const char *fmt, ...)
@@ -65,7 +65,7 @@ static void complain(struct load *l, const char *where, int line, const char *fm
 	buf_adds(l->errors, "\n");
 }
 
-/* ---- sections ------------------------------------------------------------------------------------ */
+/* ---- sections ---- */
 
 static bool is_group(const struct program *prog, const char *section)
 {
@@ -160,7 +160,7 @@ static void begin_section(struct load *l, const char *section)
 	}
 }
 
-/* ---- keys ---------------------------------------------------------------------------------------- */
+/* ---- keys ---- */
 
 /* Sets a row; `seen` (may be NULL) refuses a second time. */
 static void set_row(struct load *l, const struct opt *row, void *base, bool *seen,
@@ -225,7 +225,7 @@ static int on_key(void *user, const char *section, const char *key, const char *
 	return 1;
 }
 
-/* ---- the file ---------------------------------------------------------------------------------- */
+/* ---- the file ---- */
 
 /* Sees a [section] line before inih does, which says nothing about a section without keys. */
 static void look_for_section(struct load *l, const char *line)
@@ -366,7 +366,7 @@ void config_free(const struct program *prog)
 		opts_free(prog->groups[g].rows, prog->groups[g].n, prog->groups[g].base);
 }
 
-/* ---- command line -------------------------------------------------------------------------------- */
+/* ---- command line ---- */
 
 static void print_help(const struct program *prog)
 {

@@ -34,7 +34,8 @@
 struct database_config {
 	char *conninfo, *listen_conninfo, *read_conninfo;
 	bool prepared;
-	int reconnect_min_ms, reconnect_max_ms, connect_timeout_ms, query_timeout_ms, statement_timeout_ms;
+	int reconnect_min_ms, reconnect_max_ms, connect_timeout_ms;
+	int query_timeout_ms, statement_timeout_ms;
 };
 
 struct log_config {
@@ -49,15 +50,17 @@ extern const struct opt log_opts[LOG_OPTS];
 
 /* Sections that come once per name, like [type accounts.bulk-import]. */
 struct opt_kind {
-	const char *kind; /* "type" */
-	const char *help; /* a sentence about the section */
+	const char *kind;       /* "type" */
+	const char *help;       /* a sentence about the section */
 	const struct opt *rows; /* their section is the kind */
 	size_t n;
-	/* A new section: returns the structure that its rows fill (set to defaults by config_load), or NULL
-	 * and a message in err. A section that comes twice is refused before. */
+	/* A new section: returns the structure that its rows fill (config_load sets the defaults),
+	 * or NULL and a message in err. A section that comes twice is refused before. */
 	void *(*begin)(void *ctx, const char *name, char *err, size_t errsize);
-	/* A key that isn't in rows; false and a message in err refuses it. NULL: all such are errors. */
-	bool (*other)(void *ctx, void *base, const char *key, const char *value, char *err, size_t errsize);
+	/* A key that isn't in rows; false and a message in err refuses it. NULL: all such are
+	 * errors. */
+	bool (*other)(void *ctx, void *base, const char *key, const char *value, char *err,
+		      size_t errsize);
 	/* The section is complete; false and a message in err refuses it. May be NULL. */
 	bool (*end)(void *ctx, void *base, char *err, size_t errsize);
 };
@@ -69,8 +72,9 @@ struct program {
 	size_t n_groups;
 	const struct opt_kind *kinds;
 	size_t n_kinds;
-	const char *const *foreign; /* sections and kinds of other programs, skipped; NULL-terminated */
-	void *ctx;                  /* for the kinds' functions */
+	const char *const
+		*foreign; /* sections and kinds of other programs: skipped; ends in NULL */
+	void *ctx;        /* for the kinds' functions */
 };
 
 struct cmdline {
@@ -85,7 +89,8 @@ struct cmdline {
  * Returns true to go on. False: *exit_code says how to end (help was printed: 0; bad usage, said on
  * stderr: EXIT_USAGE).
  */
-bool cmdline_parse(const struct program *prog, int argc, char **argv, struct cmdline *out, int *exit_code);
+bool cmdline_parse(const struct program *prog, int argc, char **argv, struct cmdline *out,
+		   int *exit_code);
 void cmdline_free(struct cmdline *cl);
 
 /*
@@ -94,6 +99,7 @@ void cmdline_free(struct cmdline *cl);
  * ("file:line: message"). May be called again with other bases, to load a changed file.
  */
 bool config_load(const struct program *prog, const struct cmdline *cl, struct buf *errors);
-void config_free(const struct program *prog); /* the strings of the groups; kinds are their owner's */
+/* Frees the strings of the groups; what the kinds hold is their owner's. */
+void config_free(const struct program *prog);
 
 #endif

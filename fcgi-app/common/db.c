@@ -5,8 +5,8 @@
  *              ^                   |            |        |
  *              +----- backoff -----+------------+--------+   (lost, refused, timed out)
  *
- * What finds the connection broken outside of the event callbacks only marks it; the loop then tears
- * it down, so that no callback comes from inside a function that the owner called.
+ * What finds the connection broken outside of the event callbacks only marks it; the loop then
+ * tears it down, so that no callback comes from inside a function that the owner called.
  */
 #include "db_internal.h"
 
@@ -23,7 +23,7 @@
 #define ERROR_LOG_EVERY_MS 60000 /* the same failure to connect is repeated in the log this often */
 #define STABLE_MS 1000           /* a connection that lived this long starts the backoff anew */
 
-/* ---- bookkeeping ---------------------------------------------------------------------------- */
+/* ---- bookkeeping ---- */
 
 static void enter(struct db *db)
 {
@@ -99,7 +99,7 @@ static void fail_queries(struct query *list, enum db_outcome outcome, const char
 	}
 }
 
-/* ---- losing a connection, getting a new one ----------------------------------------------- */
+/* ---- losing a connection, getting a new one ---- */
 
 static void disconnect(struct db *db)
 {
@@ -289,7 +289,7 @@ static void connect_step(struct db *db)
 	}
 }
 
-/* ---- events ----------------------------------------------------------------------------------- */
+/* ---- events ---- */
 
 static void on_io(struct ev_loop *loop, ev_io *w, int revents)
 {
@@ -334,7 +334,7 @@ static void on_broken(struct ev_loop *loop, ev_timer *w, int revents)
 	leave(db);
 }
 
-/* ---- what the owner calls ----------------------------------------------------------------- */
+/* ---- what the owner calls ---- */
 
 struct db *db_open(struct ev_loop *loop, const struct db_config *config, const char *label,
 		   db_state_fn *on_state, void *ctx)
@@ -467,8 +467,7 @@ void db_listen(struct db *db, const char *channel)
 		listen_rest(db);
 }
 
-void db_on_notify(struct db *db,
-		  void (*notify)(void *ctx, const char *channel, const char *payload), void *ctx)
+void db_on_notify(struct db *db, db_notify_fn *notify, void *ctx)
 {
 	db->on_notify = notify;
 	db->notify_ctx = ctx;

@@ -36,11 +36,12 @@ struct db_config {
 	const char *conninfo;         /* libpq string or URI; NULL or "" = the PG* environment */
 	const char *application_name; /* unless conninfo names one */
 	bool prepared;                /* false behind PgBouncer in transaction mode */
-	int reconnect_min_ms, reconnect_max_ms; /* 0 = 100 and 5000 */
+	int reconnect_min_ms;         /* 0 = 100 */
+	int reconnect_max_ms;         /* 0 = 5000 */
 	int connect_timeout_ms;       /* one attempt; 0 = 5000 */
-	int query_timeout_ms;         /* the server's time for one query, then the connection is dropped; 0 = none */
+	int query_timeout_ms;         /* for one query, then the connection is dropped; 0 = none */
 	int statement_timeout_ms;     /* set on the server (only if prepared); 0 = the role's own */
-	const char *session_sql;      /* sent after each connect (only if prepared), e.g. "SET …"; may be NULL */
+	const char *session_sql;      /* after each connect (only if prepared); may be NULL */
 };
 
 /* The connection came up (LISTENs are in place, nothing is queued) or went down. */
@@ -50,16 +51,18 @@ typedef void db_state_fn(void *ctx, bool up);
  * the connection in the log. */
 struct db *db_open(struct ev_loop *loop, const struct db_config *config, const char *label,
 		   db_state_fn *on_state, void *ctx);
-/* Calls back what is outstanding with DB_LOST, closes, frees. on_state is not called. NULL is fine. */
+/* Calls back what is outstanding with DB_LOST, closes, frees. on_state isn't called. NULL is fine. */
 void db_close(struct db *db);
 /* Breaks the connection (what is open rolls back) and connects anew at once. */
 void db_reset(struct db *db);
 
 bool db_up(const struct db *db);
-bool db_idle(const struct db *db);     /* up, nothing under way or queued */
+bool db_idle(const struct db *db);      /* up, nothing under way or queued */
 size_t db_pending(const struct db *db); /* queries accepted and not yet called back */
-bool db_in_transaction(const struct db *db); /* after BEGIN, until COMMIT or ROLLBACK has returned */
-const char *db_last_error(const struct db *db); /* why it isn't up: one line, without secrets; "" if unknown */
+/* From BEGIN until COMMIT or ROLLBACK has returned. */
+bool db_in_transaction(const struct db *db);
+/* Why it isn't up: one line, without secrets; "" if unknown. */
+const char *db_last_error(const struct db *db);
 
 /* Parameters of one query. Values are copied. Zero-initialised is empty. */
 #define DB_PARAMS_MAX 24
@@ -89,13 +92,13 @@ void dbp_textn(struct db_params *p, const char *v, size_t len);
 void dbp_bytea(struct db_params *p, const void *v, size_t len);
 void dbp_uuid(struct db_params *p, const struct uuid *v);
 void dbp_timestamptz(struct db_params *p, int64_t unix_ms);
-void dbp_array(struct db_params *p, struct pgarray *a); /* copies; the array may change afterwards */
+void dbp_array(struct db_params *p, struct pgarray *a); /* the array may change afterwards */
 
 enum db_outcome {
 	DB_OK,
 	DB_ERROR,   /* the server said no, nothing was done: see sqlstate */
 	DB_LOST,    /* the connection broke or was closed; if `sent`, the outcome is unknown */
-	DB_TIMEOUT, /* no answer in query_timeout_ms, the connection was dropped; the outcome is unknown */
+	DB_TIMEOUT, /* no answer in query_timeout_ms: dropped, the outcome is unknown */
 };
 
 struct db_result {
@@ -103,7 +106,7 @@ struct db_result {
 	bool sent;            /* false: it never left this process, so nothing was done */
 	const PGresult *res;  /* DB_OK: the rows, valid during the callback; else NULL */
 	const char *sqlstate; /* five characters, or "" */
-	const char *message;  /* the server's primary message, never its detail (which may quote data) */
+	const char *message;  /* the server's primary message, not its detail, which quotes data */
 };
 
 typedef void db_done_fn(void *ctx, const struct db_result *result);
@@ -113,13 +116,15 @@ typedef void db_done_fn(void *ctx, const struct db_result *result);
  * of its prepared statement. Params may be NULL; they can be changed or freed afterwards.
  * Returns false if the connection isn't up or the parameters failed: `done` is then not called.
  */
-bool db_query(struct db *db, const char *sql, const struct db_params *params, db_done_fn *done, void *ctx);
-/* For BEGIN, COMMIT, ROLLBACK and the like: the simple protocol, never prepared. `sql` is copied. */
+bool db_query(struct db *db, const char *sql, const struct db_params *params, db_done_fn *done,
+	      void *ctx);
+/* For BEGIN, COMMIT, ROLLBACK: the simple protocol, never prepared; rows are text. Copies `sql`. */
 bool db_exec_simple(struct db *db, const char *sql, db_done_fn *done, void *ctx);
 
-/* LISTENs on the channel from now on, over reconnects. The name is quoted here. `done` may be NULL. */
+/* LISTENs on the channel from now on, over reconnects. The name is quoted here. */
 void db_listen(struct db *db, const char *channel);
-void db_on_notify(struct db *db, void (*notify)(void *ctx, const char *channel, const char *payload), void *ctx);
+typedef void db_notify_fn(void *ctx, const char *channel, const char *payload);
+void db_on_notify(struct db *db, db_notify_fn *notify, void *ctx);
 
 /* True if this outcome means "the database is away", so that trying again later is right: lost,
  * timed out, or an error of class 08, 53, 57P, 25006 (read only: a fail-over is under way). */
@@ -134,8 +139,9 @@ int16_t dbr_int2(const PGresult *res, int row, int col);
 int32_t dbr_int4(const PGresult *res, int row, int col);
 int64_t dbr_int8(const PGresult *res, int row, int col);
 double dbr_float8(const PGresult *res, int row, int col);
-const char *dbr_text(const PGresult *res, int row, int col, size_t *len);           /* NUL behind; len may be NULL */
-const unsigned char *dbr_bytea(const PGresult *res, int row, int col, size_t *len); /* NULL if null */
+/* With a NUL behind; len may be NULL. */
+const char *dbr_text(const PGresult *res, int row, int col, size_t *len);
+const unsigned char *dbr_bytea(const PGresult *res, int row, int col, size_t *len); /* or NULL */
 struct uuid dbr_uuid(const PGresult *res, int row, int col);
 int64_t dbr_ms(const PGresult *res, int row, int col); /* timestamptz → Unix ms */
 

@@ -1,6 +1,6 @@
 /*
- * db_internal.h: the inside of a database connection, shared by db.c (its life) and db_query.c (what
- * goes over it).
+ * db_internal.h: the inside of a database connection, shared by db.c (its life) and db_query.c
+ * (what goes over it).
  */
 #ifndef LONGHAUL_DB_INTERNAL_H
 #define LONGHAUL_DB_INTERNAL_H
@@ -39,7 +39,7 @@ struct db {
 	const char *label;
 	db_state_fn *on_state;
 	void *ctx;
-	void (*on_notify)(void *ctx, const char *channel, const char *payload);
+	db_notify_fn *on_notify;
 	void *notify_ctx;
 
 	enum db_state state;
@@ -75,8 +75,8 @@ void db_watch(struct db *db, int events); /* EV_READ, EV_WRITE or both, on libpq
 void db_set_timer(struct db *db, int ms); /* < 0: stops it */
 /* Has the loop tear the connection down: for use where no callback may happen. */
 void db_mark_broken(struct db *db);
-/* Tears down, schedules the next attempt (at once if asked), then tells everybody. `outcome` is that
- * of the query under way. */
+/* Tears down, schedules the next attempt (at once if asked), then tells everybody. `outcome` is
+ * that of the query under way. */
 void db_lose(struct db *db, enum db_outcome outcome, const char *why, bool at_once);
 void db_lose_with_error(struct db *db); /* with the reason that the server or libpq gave */
 void db_now_up(struct db *db);          /* the session is set up */

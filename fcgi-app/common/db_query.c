@@ -35,7 +35,7 @@ void db_call_back(const struct query *q, enum db_outcome outcome, const PGresult
 		q->done(q->ctx, &result);
 }
 
-/* ---- sending ---------------------------------------------------------------------------------- */
+/* ---- sending ---- */
 
 /* The statement of that text and those parameter types; the pointer is the usual way to find it. */
 static struct statement *find_statement(struct db *db, const struct query *q)
@@ -152,7 +152,7 @@ void db_pump(struct db *db)
 		flush_out(db);
 }
 
-/* ---- receiving -------------------------------------------------------------------------------- */
+/* ---- receiving ---- */
 
 static bool is_error(const PGresult *res)
 {

@@ -8,7 +8,7 @@ enum exit_code {
 	EXIT_OK = 0,
 	EXIT_INTERNAL = 1,    /* a defect in the program, or out of memory */
 	EXIT_USAGE = 2,       /* bad command line or configuration: don't restart */
-	EXIT_ENVIRONMENT = 3, /* can't listen, no such folder, no such executable, a limit is too low */
+	EXIT_ENVIRONMENT = 3, /* can't listen, no such folder or executable, a limit too low */
 	EXIT_DATABASE = 4,    /* the database refused at start: wrong schema, wrong password */
 };
 

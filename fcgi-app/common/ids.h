@@ -16,8 +16,8 @@ struct uuid {
 
 /* Reads exactly 36 characters (8-4-4-4-12, upper or lower case). False if it is anything else. */
 bool uuid_parse(const char *s, size_t n, struct uuid *out);
-void uuid_format(const struct uuid *id, char out[UUID_TEXT]);     /* lower case, with dashes */
-void uuid_format_hex(const struct uuid *id, char out[33]);        /* 32 digits, no dashes */
+void uuid_format(const struct uuid *id, char out[UUID_TEXT]); /* lower case, with dashes */
+void uuid_format_hex(const struct uuid *id, char out[33]);    /* 32 digits, no dashes */
 bool uuid_equal(const struct uuid *a, const struct uuid *b);
 bool uuid_is_nil(const struct uuid *id);
 int uuid_compare(const struct uuid *a, const struct uuid *b); /* as PostgreSQL orders them */
@@ -28,8 +28,8 @@ bool uuid_is_v7(const struct uuid *id);
 int64_t uuid7_ms(const struct uuid *id); /* the time in it, Unix milliseconds */
 bool uuid4_make(struct uuid *out);       /* random; false if the kernel has no randomness */
 
-bool random_bytes(void *out, size_t n);   /* from the kernel; false and logged if there are none */
-uint32_t random_below(uint32_t limit);    /* 0…limit-1 for jitter; not for secrets; limit 0 gives 0 */
+bool random_bytes(void *out, size_t n); /* from the kernel; false and logged if there are none */
+uint32_t random_below(uint32_t limit);  /* 0…limit-1 for jitter, not for secrets; 0 gives 0 */
 
 /* Reads n hexadecimal digits (n even) into n/2 bytes. False if one isn't a digit. */
 bool hex_decode(const char *s, size_t n, unsigned char *out);

@@ -12,8 +12,9 @@
 
 #define JSON_DEPTH_MAX 32
 
-/* True if the bytes are one JSON text by the letter of RFC 8259: UTF-8, at most JSON_DEPTH_MAX levels,
- * nothing behind it, no NUL byte, no \u0000 in a name. If not, *why (may be NULL) gets a static text that is fit for the client. */
+/* True if the bytes are one JSON text by the letter of RFC 8259: UTF-8, at most JSON_DEPTH_MAX
+ * levels, nothing behind it, no NUL byte, no \u0000 in a name. If not, *why (may be NULL) gets a
+ * static text that is fit for the client. */
 bool json_check(const char *data, size_t len, const char **why);
 /* Checks and parses. Returns true and the value in *out (json_object_put it; NULL for the text
  * `null`), or false and in *why (may be NULL) the reason as above. */

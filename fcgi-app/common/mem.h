@@ -10,12 +10,15 @@
 
 #include <stddef.h>
 
-void *mem_alloc(size_t size) __attribute__((malloc, returns_nonnull));
-void *mem_zalloc(size_t size) __attribute__((malloc, returns_nonnull)); /* zeroed */
-void *mem_realloc(void *old, size_t count, size_t size) __attribute__((returns_nonnull)); /* count * size, checked */
-char *mem_strdup(const char *s) __attribute__((malloc, returns_nonnull));
-char *mem_strndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull)); /* at most n bytes, ends at a NUL */
-void *mem_dup(const void *data, size_t size) __attribute__((malloc, returns_nonnull)); /* with a NUL behind */
-char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2), malloc, returns_nonnull));
+#define MEM_NEW __attribute__((malloc, returns_nonnull))
+
+MEM_NEW void *mem_alloc(size_t size);
+MEM_NEW void *mem_zalloc(size_t size); /* zeroed */
+MEM_NEW char *mem_strdup(const char *s);
+MEM_NEW char *mem_strndup(const char *s, size_t n);   /* at most n bytes, ends at a NUL */
+MEM_NEW void *mem_dup(const void *data, size_t size); /* with a NUL behind */
+MEM_NEW char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Room for count * size bytes; a product that overflows is out of memory. */
+__attribute__((returns_nonnull)) void *mem_realloc(void *old, size_t count, size_t size);
 
 #endif

@@ -4,8 +4,8 @@
  *
  *	struct api_config { char *listen; int tick_ms; … };
  *	static const struct opt api_opts[] = {
- *		OPT_STR("api", "listen", struct api_config, listen, "unix:/run/longhaul/api.sock", "where to listen"),
- *		OPT_NUM("api", "tick_ms", struct api_config, tick_ms, "250", 10, 60000, "…"),
+ *		OPT_STR("api", "listen", struct api_config, listen, "127.0.0.1:9000", "Where."),
+ *		OPT_NUM("api", "tick_ms", struct api_config, tick_ms, "250", 10, 60000, "How often."),
  *	};
  *
  * The macros check that the member's type fits the option's.
@@ -37,13 +37,21 @@ struct opt {
 	const char *help;    /* one or more sentences; wrapped when printed */
 };
 
+/* clang-format off */
 #define OPT_MEMBER_(s, m, t) (offsetof(s, m) + 0 * sizeof(char[_Generic(((s *)0)->m, t: 1)]))
-#define OPT_STR(sec, k, s, m, d, h)           { sec, k, OPT_STRING, d, 0, 0, NULL, OPT_MEMBER_(s, m, char *), h }
-#define OPT_YES_NO(sec, k, s, m, d, h)        { sec, k, OPT_BOOL, d, 0, 0, NULL, OPT_MEMBER_(s, m, bool), h }
-#define OPT_NUM(sec, k, s, m, d, lo, hi, h)   { sec, k, OPT_INT, d, lo, hi, NULL, OPT_MEMBER_(s, m, int), h }
-#define OPT_BYTES(sec, k, s, m, d, lo, hi, h) { sec, k, OPT_SIZE, d, lo, hi, NULL, OPT_MEMBER_(s, m, int64_t), h }
-#define OPT_ONE_OF(sec, k, s, m, d, ch, h)    { sec, k, OPT_CHOICE, d, 0, 0, ch, OPT_MEMBER_(s, m, int), h }
-#define OPT_MODE(sec, k, s, m, d, h)          { sec, k, OPT_OCTAL, d, 0, 07777, NULL, OPT_MEMBER_(s, m, int), h }
+#define OPT_STR(sec, key, s, m, def, help) \
+	{ sec, key, OPT_STRING, def, 0, 0, NULL, OPT_MEMBER_(s, m, char *), help }
+#define OPT_YES_NO(sec, key, s, m, def, help) \
+	{ sec, key, OPT_BOOL, def, 0, 0, NULL, OPT_MEMBER_(s, m, bool), help }
+#define OPT_NUM(sec, key, s, m, def, min, max, help) \
+	{ sec, key, OPT_INT, def, min, max, NULL, OPT_MEMBER_(s, m, int), help }
+#define OPT_BYTES(sec, key, s, m, def, min, max, help) \
+	{ sec, key, OPT_SIZE, def, min, max, NULL, OPT_MEMBER_(s, m, int64_t), help }
+#define OPT_ONE_OF(sec, key, s, m, def, choices, help) \
+	{ sec, key, OPT_CHOICE, def, 0, 0, choices, OPT_MEMBER_(s, m, int), help }
+#define OPT_MODE(sec, key, s, m, def, help) \
+	{ sec, key, OPT_OCTAL, def, 0, 07777, NULL, OPT_MEMBER_(s, m, int), help }
+/* clang-format on */
 
 /* Rows of a table and the structure that they fill. */
 struct opt_group {
@@ -52,7 +60,10 @@ struct opt_group {
 	void *base;
 };
 
-#define OPT_GROUP(table, base) { table, sizeof(table) / sizeof((table)[0]), base }
+#define OPT_GROUP(table, base)                                  \
+	{                                                       \
+		table, sizeof(table) / sizeof((table)[0]), base \
+	}
 
 /* Sets the members to their defaults. The structure is zeroed before its first use: strings that it
  * holds are freed. A default that its own row refuses is a defect and ends the program. */
@@ -64,8 +75,8 @@ const struct opt *opt_find(const struct opt *rows, size_t n, const char *section
 /* Frees the strings. */
 void opts_free(const struct opt *rows, size_t n, void *base);
 
-/* What --help and the sample file say about rows. `above` is the section whose line was printed last,
- * NULL if none was; returns the same for the next call. */
+/* What --help and the sample file say about rows. `above` is the section whose line was printed
+ * last, NULL if none was; returns the same for the next call. */
 const char *opts_help(FILE *out, const char *above, const struct opt *rows, size_t n);
 const char *opts_sample(FILE *out, const char *above, const struct opt *rows, size_t n);
 /* Prints text in lines of at most `width` characters, each behind `indent`. */

@@ -64,7 +64,7 @@ void pga_float8(struct pgarray *a, double v);
 /* NULL pointer = SQL null, here and below: an empty value needs a pointer that isn't NULL. */
 void pga_uuid(struct pgarray *a, const struct uuid *v);
 void pga_text(struct pgarray *a, const char *v);
-void pga_textn(struct pgarray *a, const char *v, size_t len);      /* must be UTF-8 without NUL */
+void pga_textn(struct pgarray *a, const char *v, size_t len); /* must be UTF-8 without NUL */
 void pga_bytea(struct pgarray *a, const void *v, size_t len);
 void pga_timestamptz(struct pgarray *a, int64_t unix_ms);
 

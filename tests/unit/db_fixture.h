@@ -37,7 +37,8 @@ static inline int fixture_start(void **state)
 	if (p == NULL || fscanf(p, "%255s %15s", pg_dir, port) != 2 || pclose(p) != 0)
 		return -1;
 	pg_port = (int)strtol(port, NULL, 10);
-	snprintf(pg_conninfo, sizeof(pg_conninfo), "host=%s port=%d user=test dbname=postgres", pg_dir, pg_port);
+	snprintf(pg_conninfo, sizeof(pg_conninfo), "host=%s port=%d user=test dbname=postgres",
+		 pg_dir, pg_port);
 	log_open("test", getenv("VERBOSE") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
 	loop = ev_loop_new(EVFLAG_AUTO);
 	return 0;
@@ -110,21 +111,25 @@ static inline void turn_loop(void)
 }
 
 /* Runs the loop until the condition holds; the test fails after ten seconds without it. */
-#define WAIT_FOR(condition)                                                             \
-	do {                                                                            \
-		int64_t until_ = mono_ms() + 10000;                                     \
-                                                                                        \
-		while (!(condition)) {                                                  \
-			if (mono_ms() > until_)                                         \
+#define WAIT_FOR(condition)                                                                    \
+	do {                                                                                   \
+		int64_t until_ = mono_ms() + 10000;                                            \
+                                                                                               \
+		while (!(condition)) {                                                         \
+			if (mono_ms() > until_)                                                \
 				fail_msg("line %d: waited in vain for " #condition, __LINE__); \
-			turn_loop();                                                    \
-		}                                                                       \
+			turn_loop();                                                           \
+		}                                                                              \
 	} while (0)
 
 static inline struct db_config plain_config(void)
 {
-	struct db_config c = { .conninfo = pg_conninfo, .application_name = "unit", .prepared = true,
-			       .reconnect_min_ms = 5, .reconnect_max_ms = 50, .query_timeout_ms = 5000 };
+	struct db_config c = { .conninfo = pg_conninfo,
+			       .application_name = "unit",
+			       .prepared = true,
+			       .reconnect_min_ms = 5,
+			       .reconnect_max_ms = 50,
+			       .query_timeout_ms = 5000 };
 
 	return c;
 }

@@ -96,7 +96,8 @@ static void refuses_what_overflows(void **state)
 
 static void memory_helpers_copy(void **state)
 {
-	char *s = mem_strndup("abcdef", 3), *t = mem_printf("%d-%s", 5, "x"), *d = mem_dup("a\0b", 3);
+	char *s = mem_strndup("abcdef", 3), *t = mem_printf("%d-%s", 5, "x"),
+	     *d = mem_dup("a\0b", 3);
 
 	(void)state;
 	assert_string_equal(s, "abc");

@@ -54,7 +54,8 @@ static void *type_begin(void *ctx, const char *name, char *err, size_t errsize)
 	return &types[n_types++];
 }
 
-static bool type_other(void *ctx, void *base, const char *key, const char *value, char *err, size_t errsize)
+static bool type_other(void *ctx, void *base, const char *key, const char *value, char *err,
+		       size_t errsize)
 {
 	struct type_config *t = base;
 
@@ -84,15 +85,25 @@ static const struct opt_group groups[] = {
 };
 
 static const struct opt_kind kinds[] = {
-	{ .kind = "type", .help = "A type.", .rows = type_opts, .n = 2, .begin = type_begin,
-	  .other = type_other, .end = type_end },
+	{ .kind = "type",
+	  .help = "A type.",
+	  .rows = type_opts,
+	  .n = 2,
+	  .begin = type_begin,
+	  .other = type_other,
+	  .end = type_end },
 };
 
 static const char *const foreign[] = { "api", "plugin", NULL };
 
 static const struct program program = {
-	.name = "test", .summary = "a test", .groups = groups, .n_groups = 2,
-	.kinds = kinds, .n_kinds = 1, .foreign = foreign,
+	.name = "test",
+	.summary = "a test",
+	.groups = groups,
+	.n_groups = 2,
+	.kinds = kinds,
+	.n_kinds = 1,
+	.foreign = foreign,
 };
 
 static struct buf errors;
@@ -240,8 +251,9 @@ static void says_where_the_syntax_is_wrong(void **state)
 
 static void refuses_numbers_that_are_none(void **state)
 {
-	static const char *const bad[] = { "", " ", "x", "1.5", "1e3", "99999999999999999999", "--1", "0x10", "1 1",
-					   "-1", "+1" };
+	static const char *const bad[] = {
+		"", " ", "x", "1.5", "1e3", "99999999999999999999", "--1", "0x10", "1 1", "-1", "+1"
+	};
 	char err[256];
 
 	(void)state;
@@ -273,11 +285,17 @@ static void long_lines_and_long_names(void **state)
 
 static void overrides_win(void **state)
 {
-	char *overrides[] = { "demo.count=7", "type accounts.bulk-import.slots=9", "type accounts.bulk-import.command=a=b",
-			      "api.listen=x", "type new.handler=noop", "demo.count=8" };
+	char *overrides[] = { "demo.count=7",
+			      "type accounts.bulk-import.slots=9",
+			      "type accounts.bulk-import.command=a=b",
+			      "api.listen=x",
+			      "type new.handler=noop",
+			      "demo.count=8" };
 
 	(void)state;
-	assert_true(load("[demo]\ncount = 3\n[type accounts.bulk-import]\nhandler = exec\nslots = 2\n", overrides, 6));
+	assert_true(
+		load("[demo]\ncount = 3\n[type accounts.bulk-import]\nhandler = exec\nslots = 2\n",
+		     overrides, 6));
 	assert_int_equal(demo.count, 8);
 	assert_int_equal(types[0].slots, 9);
 	assert_string_equal(types[0].extra, "a=b");
@@ -286,7 +304,8 @@ static void overrides_win(void **state)
 
 static void overrides_can_be_wrong(void **state)
 {
-	char *overrides[] = { "demo.count", "count=1", "demo.nothing=1", "nothing.count=1", "demo.count=0", "type x.slots=2" };
+	char *overrides[] = { "demo.count",      "count=1",      "demo.nothing=1",
+			      "nothing.count=1", "demo.count=0", "type x.slots=2" };
 
 	(void)state;
 	assert_false(load("", overrides, 6));
@@ -313,7 +332,8 @@ static void missing_file(void **state)
 
 static void command_line(void **state)
 {
-	char *argv[] = { "test", "-t", "-c", "f", "-o", "demo.count=1", "--option", "demo.count=2", NULL };
+	char *argv[] = { "test",         "-t",       "-c",           "f", "-o",
+			 "demo.count=1", "--option", "demo.count=2", NULL };
 	char *bad[] = { "test", "surplus", NULL };
 	struct cmdline cl;
 	int rc = -1;

@@ -8,8 +8,8 @@
 #include "common/ids.h"
 #include "common/pgarray.h"
 
-static struct uuid some_id = { { 0x01, 0xa2, 0x08, 0x7d, 0xd6, 0x50, 0x72, 0x8c, 0x97, 0xf1, 0xbc, 0xa0, 0xdc, 0x1c,
-				 0x81, 0xf9 } };
+static struct uuid some_id = { { 0x01, 0xa2, 0x08, 0x7d, 0xd6, 0x50, 0x72, 0x8c, 0x97, 0xf1, 0xbc,
+				 0xa0, 0xdc, 0x1c, 0x81, 0xf9 } };
 
 /* Every parameter type arrives as what it was, in the server's own words. */
 static void parameters_arrive(void **state)
@@ -42,8 +42,10 @@ static void parameters_arrive(void **state)
 			"SELECT concat_ws('|', $1, $2, $3, $4, $5, $6, $7, length($8), encode($9, 'hex'),"
 			" length($10), $11, $12 AT TIME ZONE 'UTC', $13 IS NULL, $14::int4[] IS NULL)",
 			&p);
-		assert_string_equal(a.text, "t|-2|-2147483648|9223372036854775807|0.25|h\xc3\xa9|abc|0|610062|0|"
-					    "01a2087d-d650-728c-97f1-bca0dc1c81f9|2026-10-02 10:58:12.114|t|t");
+		assert_string_equal(
+			a.text,
+			"t|-2|-2147483648|9223372036854775807|0.25|h\xc3\xa9|abc|0|610062|0|"
+			"01a2087d-d650-728c-97f1-bca0dc1c81f9|2026-10-02 10:58:12.114|t|t");
 		db_close(db);
 	}
 	db_params_free(&p);
@@ -95,11 +97,12 @@ static void results_are_read(void **state)
 	struct db *db = open_up(&config);
 
 	(void)state;
-	assert_true(db_query(db,
-			     "SELECT true, (-32768)::int2, -5, (-9223372036854775808)::int8, -1.5::float8,"
-			     " 'infinity'::float8, 'text'::text, '\\x00ff'::bytea, '2026-10-02 10:58:12.114999Z'::timestamptz,"
-			     " '01a2087d-d650-728c-97f1-bca0dc1c81f9'::uuid, null::text, null::int4, null::bytea",
-			     NULL, note_answer, &a));
+	assert_true(db_query(
+		db,
+		"SELECT true, (-32768)::int2, -5, (-9223372036854775808)::int8, -1.5::float8,"
+		" 'infinity'::float8, 'text'::text, '\\x00ff'::bytea, '2026-10-02 10:58:12.114999Z'::timestamptz,"
+		" '01a2087d-d650-728c-97f1-bca0dc1c81f9'::uuid, null::text, null::int4, null::bytea",
+		NULL, note_answer, &a));
 	WAIT_FOR(a.calls > 0);
 	assert_non_null(a.more);
 	db_close(db);
@@ -165,7 +168,8 @@ static void arrays_arrive(void **state)
 	pga_init(&a, DB_TIMESTAMPTZ);
 	pga_timestamptz(&a, 1790938692114);
 	pga_null(&a);
-	check_array(db, &a, "SELECT ($1::timestamptz[])[1] AT TIME ZONE 'UTC' || ' ' || cardinality($1)",
+	check_array(db, &a,
+		    "SELECT ($1::timestamptz[])[1] AT TIME ZONE 'UTC' || ' ' || cardinality($1)",
 		    "2026-10-02 10:58:12.114 2");
 	pga_init(&a, DB_TEXT);
 	check_array(db, &a, DESCRIBE("text"), "- {}");
@@ -190,7 +194,8 @@ static void large_arrays_and_values(void **state)
 		pga_bytea(&a, big, size);
 	assert_int_equal(pga_count(&a), 3);
 	assert_true(pga_size(&a) > 3 * size);
-	check_array(db, &a, "SELECT (SELECT sum(length(b)) FROM unnest($1::bytea[]) b)::text", "15728640");
+	check_array(db, &a, "SELECT (SELECT sum(length(b)) FROM unnest($1::bytea[]) b)::text",
+		    "15728640");
 	pga_init(&a, DB_INT4);
 	for (int i = 1; i <= 100000; i++)
 		pga_int4(&a, i);
@@ -241,7 +246,11 @@ static void statements_are_prepared_once(void **state)
 	dbp_int8(&p, 1);
 	assert_int_equal(ask(db, sql, &p).outcome, DB_OK);
 	assert_string_equal(
-		ask(db, "SELECT count(*)::text FROM pg_prepared_statements WHERE statement LIKE '%+ 1'", NULL).text, "2");
+		ask(db,
+		    "SELECT count(*)::text FROM pg_prepared_statements WHERE statement LIKE '%+ 1'",
+		    NULL)
+			.text,
+		"2");
 	db_params_free(&p);
 	db_close(db);
 }
@@ -281,7 +290,8 @@ static void a_failing_commit_is_an_error(void **state)
 
 	(void)state;
 	ask_simple(db, "CREATE TABLE once (id int UNIQUE DEFERRABLE INITIALLY DEFERRED)");
-	assert_int_equal(ask(db, "INSERT INTO once VALUES (1) RETURNING 'x'::text", NULL).outcome, DB_OK);
+	assert_int_equal(ask(db, "INSERT INTO once VALUES (1) RETURNING 'x'::text", NULL).outcome,
+			 DB_OK);
 	a = ask(db, "INSERT INTO once VALUES (1) RETURNING 'x'::text", NULL);
 	assert_int_equal(a.outcome, DB_ERROR);
 	assert_string_equal(a.sqlstate, "23505");
@@ -296,7 +306,8 @@ static void queries_queue_in_order(void **state)
 
 	(void)state;
 	for (int i = 0; i < 50; i++)
-		assert_true(db_query(db, i % 2 ? "SELECT pg_sleep(0.001)" : "SELECT 1", NULL, note_answer, &a[i]));
+		assert_true(db_query(db, i % 2 ? "SELECT pg_sleep(0.001)" : "SELECT 1", NULL,
+				     note_answer, &a[i]));
 	assert_int_equal(db_pending(db), 50);
 	assert_false(db_idle(db));
 	assert_int_equal(a[0].calls, 0);
@@ -395,10 +406,14 @@ static void survives_a_changed_function(void **state)
 	struct db *db = open_up(&config), *other = open_up(&config);
 
 	(void)state;
-	ask_simple(other, "CREATE FUNCTION changing() RETURNS TABLE (a text) LANGUAGE sql AS $$ SELECT 'old' $$");
+	ask_simple(
+		other,
+		"CREATE FUNCTION changing() RETURNS TABLE (a text) LANGUAGE sql AS $$ SELECT 'old' $$");
 	assert_string_equal(ask(db, sql, NULL).text, "old");
-	ask_simple(other, "DROP FUNCTION changing(); CREATE FUNCTION changing() RETURNS TABLE (a text, b int)"
-			  " LANGUAGE sql AS $$ SELECT 'new', 1 $$");
+	ask_simple(
+		other,
+		"DROP FUNCTION changing(); CREATE FUNCTION changing() RETURNS TABLE (a text, b int)"
+		" LANGUAGE sql AS $$ SELECT 'new', 1 $$");
 	assert_string_equal(ask(db, sql, NULL).text, "new");
 	/* Somebody deallocated under us: a pooler, for one. */
 	log_set_level(LOG_LEVEL_NONE);
@@ -420,7 +435,8 @@ static void settings_of_the_session(void **state)
 	config.session_sql = "SET work_mem = '1234kB'";
 	db = open_up(&config);
 	assert_string_equal(ask(db, "SELECT current_setting('work_mem')", NULL).text, "1234kB");
-	assert_string_equal(ask(db, "SELECT current_setting('application_name')", NULL).text, "unit");
+	assert_string_equal(ask(db, "SELECT current_setting('application_name')", NULL).text,
+			    "unit");
 	a = ask(db, "SELECT pg_sleep(10)", NULL);
 	assert_int_equal(a.outcome, DB_ERROR);
 	assert_string_equal(a.sqlstate, "57014");

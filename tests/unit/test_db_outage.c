@@ -75,8 +75,10 @@ static void an_idle_connection_notices(void **state)
 	struct db *db = open_counted(&config), *other = open_up(&config);
 
 	(void)state;
-	ask(other, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'unit'"
-		   " AND pid <> pg_backend_pid()", NULL);
+	ask(other,
+	    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'unit'"
+	    " AND pid <> pg_backend_pid()",
+	    NULL);
 	WAIT_FOR(downs == 1);
 	WAIT_FOR(ups == 2);
 	db_close(other);
@@ -171,7 +173,8 @@ static void callbacks_may_reset_and_close(void **state)
 	WAIT_FOR(db_up(db));
 	a = (struct answer){ .then = close_when_lost, .db = db };
 	b = (struct answer){ 0 };
-	assert_true(db_query(db, "SELECT pg_terminate_backend(pg_backend_pid())", NULL, note_answer, &a));
+	assert_true(db_query(db, "SELECT pg_terminate_backend(pg_backend_pid())", NULL, note_answer,
+			     &a));
 	assert_true(db_query(db, "SELECT 1", NULL, note_answer, &b));
 	assert_true(db_query(db, "SELECT 1", NULL, note_answer, &c));
 	WAIT_FOR(c.calls > 0);
@@ -196,7 +199,8 @@ static void copy_is_refused(void **state)
 
 static int listen_loopback(int *port)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(addr);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -217,7 +221,8 @@ static void a_silent_host_is_passed_over(void **state)
 	int port, fd = listen_loopback(&port);
 
 	(void)state;
-	snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1,127.0.0.1 port=%d,%d user=test dbname=postgres sslmode=disable",
+	snprintf(conninfo, sizeof(conninfo),
+		 "host=127.0.0.1,127.0.0.1 port=%d,%d user=test dbname=postgres sslmode=disable",
 		 port, pg_port);
 	config.conninfo = conninfo;
 	config.connect_timeout_ms = 50;
@@ -245,7 +250,8 @@ static void a_refusing_host_is_passed_over(void **state)
 
 	(void)state;
 	close(fd);
-	snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1,%s port=%d,%d user=test dbname=postgres", pg_dir, port, pg_port);
+	snprintf(conninfo, sizeof(conninfo),
+		 "host=127.0.0.1,%s port=%d,%d user=test dbname=postgres", pg_dir, port, pg_port);
 	config.conninfo = conninfo;
 	db = open_counted(&config);
 	close_counted(db);
@@ -254,7 +260,8 @@ static void a_refusing_host_is_passed_over(void **state)
 /* Nothing there, or nothing that makes sense: says why, keeps trying, can be closed at any time. */
 static void nothing_to_connect_to(void **state)
 {
-	static const char *const bad[] = { "host=/nonexistent", "host=127.0.0.1 port=1", "nonsense=1", "host='unclosed" };
+	static const char *const bad[] = { "host=/nonexistent", "host=127.0.0.1 port=1",
+					   "nonsense=1", "host='unclosed" };
 	struct db_config config = plain_config();
 
 	(void)state;
@@ -299,10 +306,11 @@ static void outages_are_told_from_mistakes(void **state)
 		const char *sqlstate;
 		bool outage;
 	} cases[] = {
-		{ DB_OK, "", false },         { DB_LOST, "", true },        { DB_TIMEOUT, "", true },
-		{ DB_ERROR, "57P01", true },  { DB_ERROR, "57014", false }, { DB_ERROR, "08006", true },
-		{ DB_ERROR, "53300", true },  { DB_ERROR, "23505", false }, { DB_ERROR, "25006", true },
-		{ DB_ERROR, "LH001", false },
+		{ DB_OK, "", false },         { DB_LOST, "", true },
+		{ DB_TIMEOUT, "", true },     { DB_ERROR, "57P01", true },
+		{ DB_ERROR, "57014", false }, { DB_ERROR, "08006", true },
+		{ DB_ERROR, "53300", true },  { DB_ERROR, "23505", false },
+		{ DB_ERROR, "25006", true },  { DB_ERROR, "LH001", false },
 	};
 
 	(void)state;

@@ -130,7 +130,8 @@ static void sha256_known_answers(void **state)
 	(void)state;
 	sha256_of("abc", 3, once);
 	hex_encode(once, 32, text);
-	assert_string_equal(text, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	assert_string_equal(text,
+			    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 	sha256_add(h, "a", 1);
 	sha256_add(h, "", 0);
 	sha256_add(h, "bc", 2);
@@ -138,7 +139,8 @@ static void sha256_known_answers(void **state)
 	assert_memory_equal(once, streamed, 32);
 	sha256_of("", 0, once);
 	hex_encode(once, 32, text);
-	assert_string_equal(text, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+	assert_string_equal(text,
+			    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 	sha256_free(sha256_new());
 	sha256_free(NULL);
 }
@@ -146,12 +148,9 @@ static void sha256_known_answers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(parses_and_formats),
-		cmocka_unit_test(refuses_other_texts),
-		cmocka_unit_test(v7_carries_its_time),
-		cmocka_unit_test(random_ids_differ),
-		cmocka_unit_test(random_below_stays_below),
-		cmocka_unit_test(hex_both_ways),
+		cmocka_unit_test(parses_and_formats),       cmocka_unit_test(refuses_other_texts),
+		cmocka_unit_test(v7_carries_its_time),      cmocka_unit_test(random_ids_differ),
+		cmocka_unit_test(random_below_stays_below), cmocka_unit_test(hex_both_ways),
 		cmocka_unit_test(sha256_known_answers),
 	};
 

@@ -22,12 +22,29 @@ static bool accepts(const char *s, size_t n)
 
 static void accepts_json(void **state)
 {
-	static const char *const good[] = {
-		"null", "true", "false", "0", "-0", "1", "-12.5e+10", "1E5", "1e-5", "\"\"", "[]", "{}",
-		" \t\r\n1 \t\r\n", "[1,2 , 3]", "{\"a\":{\"b\":[null,true]}, \"c\" : \"x\"}", "\"\\u0041\\n\\/\"",
-		"\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"", "\"\\u0000\"", "123456789012345678901234567890",
-		"\"\x7f\"", "{\"\":1}", "\"\\ud83d\\ude00\"", "1e400",
-	};
+	static const char *const good[] = { "null",
+					    "true",
+					    "false",
+					    "0",
+					    "-0",
+					    "1",
+					    "-12.5e+10",
+					    "1E5",
+					    "1e-5",
+					    "\"\"",
+					    "[]",
+					    "{}",
+					    " \t\r\n1 \t\r\n",
+					    "[1,2 , 3]",
+					    "{\"a\":{\"b\":[null,true]}, \"c\" : \"x\"}",
+					    "\"\\u0041\\n\\/\"",
+					    "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"",
+					    "\"\\u0000\"",
+					    "123456789012345678901234567890",
+					    "\"\x7f\"",
+					    "{\"\":1}",
+					    "\"\\ud83d\\ude00\"",
+					    "1e400" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
@@ -36,14 +53,65 @@ static void accepts_json(void **state)
 
 static void refuses_the_rest(void **state)
 {
-	static const char *const bad[] = {
-		"", " ", "-", "+1", "01", "-01", "00", "1.", ".5", "1e", "1e+", "1.e5", "0x10", "--1", "1-1", "NaN",
-		"nan", "Infinity", "-Infinity", "True", "NULL", "nul", "[1,]", "[,1]", "[1 2]", "[", "]", "[1",
-		"[]]", "{\"a\":1,}", "{\"a\" 1}", "{a:1}", "{'a':1}", "'a'", "{\"a\"}", "{1:2}", "{", "{\"a\":",
-		"\"a", "\"\\x\"", "\"\\u12\"", "\"\\u12G4\"", "\"a\tb\"", "\"a\nb\"", "/*c*/1", "1//c", "1 2",
-		"{}{}", "\v1", "1\f", "\xef\xbb\xbf{}", "\"\xff\"", "\"\xed\xa0\x80\"", "\"\xc0\x80\"",
-		"\"\xf4\x90\x80\x80\"", "\"\xe2\x82\"", "[truefalse]", "{\"\\u0000a\":1}", "\"\\",
-	};
+	static const char *const bad[] = { "",
+					   " ",
+					   "-",
+					   "+1",
+					   "01",
+					   "-01",
+					   "00",
+					   "1.",
+					   ".5",
+					   "1e",
+					   "1e+",
+					   "1.e5",
+					   "0x10",
+					   "--1",
+					   "1-1",
+					   "NaN",
+					   "nan",
+					   "Infinity",
+					   "-Infinity",
+					   "True",
+					   "NULL",
+					   "nul",
+					   "[1,]",
+					   "[,1]",
+					   "[1 2]",
+					   "[",
+					   "]",
+					   "[1",
+					   "[]]",
+					   "{\"a\":1,}",
+					   "{\"a\" 1}",
+					   "{a:1}",
+					   "{'a':1}",
+					   "'a'",
+					   "{\"a\"}",
+					   "{1:2}",
+					   "{",
+					   "{\"a\":",
+					   "\"a",
+					   "\"\\x\"",
+					   "\"\\u12\"",
+					   "\"\\u12G4\"",
+					   "\"a\tb\"",
+					   "\"a\nb\"",
+					   "/*c*/1",
+					   "1//c",
+					   "1 2",
+					   "{}{}",
+					   "\v1",
+					   "1\f",
+					   "\xef\xbb\xbf{}",
+					   "\"\xff\"",
+					   "\"\xed\xa0\x80\"",
+					   "\"\xc0\x80\"",
+					   "\"\xf4\x90\x80\x80\"",
+					   "\"\xe2\x82\"",
+					   "[truefalse]",
+					   "{\"\\u0000a\":1}",
+					   "\"\\" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -57,7 +125,8 @@ static void refuses_the_rest(void **state)
 /* Every proper prefix of a text is refused, and read no further than its length. */
 static void refuses_every_prefix(void **state)
 {
-	static const char text[] = "{\"a\":[1,-2.5e+7,\"x\\u00e9\\\"\xc3\xa9\",{}],\"b\":{\"c\":false},\"d\":null}";
+	static const char text[] =
+		"{\"a\":[1,-2.5e+7,\"x\\u00e9\\\"\xc3\xa9\",{}],\"b\":{\"c\":false},\"d\":null}";
 
 	(void)state;
 	assert_true(accepts(text, strlen(text)));
