@@ -55,7 +55,7 @@ static bool setup(struct runner *r, const char *payload, size_t size, const char
 static int serve(struct runner *r)
 {
 	struct wire_head head;
-	const char *payload, *why;
+	const char *payload, *why = "it is set up already";
 
 	while (channel_next(&r->channel, &head, &payload)) {
 		switch (head.kind) {

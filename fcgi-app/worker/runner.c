@@ -151,12 +151,12 @@ struct job *runner_current(struct runner *r)
 {
 	uint32_t ticket = atomic_load(&r->page->running);
 	struct job *job = ticket != 0 ? job_of(r, ticket) : NULL;
-	int64_t now;
 
 	if (!job)
 		return NULL;
 	if (!job->begun) {
-		now = mono_ms();
+		int64_t now = mono_ms();
+
 		job->begun = true;
 		job->began_ms = atomic_load(&r->page->began_us) / 1000;
 		if (job->began_ms > now || job->began_ms < r->started_at)

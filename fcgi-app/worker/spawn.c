@@ -18,8 +18,6 @@
 #include "common/log.h"
 #include "common/mem.h"
 
-extern char **environ;
-
 /* The environment for runners, made once: ours without the database's PG* and COUNT_FILE. */
 static char **runner_environment(void)
 {

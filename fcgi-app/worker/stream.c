@@ -166,8 +166,7 @@ void stream_want(struct runner *r, struct job *job)
 		return;
 	s->in_wanted = true;
 	deliver(s);
-	if (r->stream == s)
-		fetch(s);
+	fetch(s);
 }
 
 /* ---- result ----------------------------------------------------------------------------------- */
