@@ -247,10 +247,13 @@ $$;
 COMMENT ON FUNCTION longhaul.submit(text, bytea, text, text, integer, timestamptz) IS 'Submits one job from SQL, in the caller''s transaction';
 
 -- Tells idle workers that jobs of these types wait. In a transaction of its own: NOTIFY serialises commits.
+-- Then it commits without waiting for the disk; what the caller wrote before in the same one still waits.
 CREATE FUNCTION longhaul.wake(p_type_ids integer[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
 BEGIN
-    PERFORM set_config('synchronous_commit', 'off', true);
+    IF pg_current_xact_id_if_assigned() IS NULL THEN
+        PERFORM set_config('synchronous_commit', 'off', true);
+    END IF;
     PERFORM pg_notify('longhaul_wake', array_to_string(p_type_ids, ','));
 END
 $$;

@@ -33,6 +33,22 @@ COMMENT ON FUNCTION longhaul.job_type_changed() IS 'Trigger of job_type: NOTIFY 
 CREATE TRIGGER job_type_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON longhaul.job_type
     FOR EACH STATEMENT EXECUTE FUNCTION longhaul.job_type_changed();
 
+-- A type whose jobs are still stored stays: they could neither be claimed nor end without it. There is no
+-- foreign key because each submit would have to lock the type's row.
+CREATE FUNCTION longhaul.job_type_kept() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM longhaul.job j WHERE j.type_id = old.type_id) THEN
+        RAISE EXCEPTION 'there are jobs of type "%"', old.name
+            USING ERRCODE = 'foreign_key_violation', HINT = 'Set paused in place of deleting it.';
+    END IF;
+    RETURN old;
+END
+$$;
+COMMENT ON FUNCTION longhaul.job_type_kept() IS 'Trigger of job_type: refuses to delete a type that has jobs';
+CREATE TRIGGER job_type_kept BEFORE DELETE ON longhaul.job_type
+    FOR EACH ROW EXECUTE FUNCTION longhaul.job_type_kept();
+
 -- The client that an API key belongs to; NULL if the key is unknown or revoked.
 CREATE FUNCTION longhaul.client_of_key(p_sha256 bytea) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$

@@ -79,19 +79,18 @@ $$;
 COMMENT ON FUNCTION longhaul.worker_beat(uuid, integer, integer[], integer[], integer[], double precision[], double precision[], bigint[])
     IS 'Renews a worker''s lease; returns what it should cancel';
 
--- Says that a daemon is gone for good. What it still holds is put back at once.
+-- Says that a daemon is gone for good. What it still holds is put back at once; a job that is being
+-- finished right now is left to that, and else to rescue.
+-- Writes: worker, worker_type, and as take_back. Locks: the daemon's advisory lock, after its last claim.
 CREATE FUNCTION longhaul.worker_stop(p_boot uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
-DECLARE
-    v_left uuid[];
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('longhaul.boot'), hashtext(p_boot::text));
     UPDATE longhaul.worker SET stopped_at = clock_timestamp(), lease_until = clock_timestamp()
      WHERE boot = p_boot AND dead_at IS NULL AND stopped_at IS NULL;
     IF FOUND THEN
-        UPDATE longhaul.lease l SET attempt = l.attempt - 1 WHERE l.boot = p_boot;
-        v_left := ARRAY(SELECT l.job_id FROM longhaul.lease l WHERE l.boot = p_boot ORDER BY l.job_id);
-        PERFORM longhaul.put_back(v_left, array_fill(NULL::bigint, ARRAY[cardinality(v_left)]));
+        PERFORM longhaul.take_back(ARRAY(
+            SELECT l.job_id FROM longhaul.lease l WHERE l.boot = p_boot ORDER BY l.job_id FOR UPDATE SKIP LOCKED));
     END IF;
     DELETE FROM longhaul.worker_type WHERE boot = p_boot;
 END
@@ -111,16 +110,16 @@ COMMENT ON FUNCTION longhaul.worker_types(text[]) IS 'The job types that a worke
 -- Where the trailing cursor may go: a transaction that draws from ready_seq has its id first (see
 -- submit_batch), so once every transaction older than xmax has ended (a later xmin >= xmax), no
 -- place up to last_seq can still appear.
+-- xmax is an id drawn here. That of a snapshot would not do: it is one above the newest transaction
+-- that has ended, so older ones that still run may have higher ids.
 CREATE FUNCTION longhaul.queue_horizon(OUT last_seq bigint, OUT xmax bigint, OUT xmin bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
-DECLARE
-    v_snapshot pg_snapshot;
 BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
     -- The sequence first: what is drawn after this line is not covered.
     SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END INTO last_seq FROM longhaul.ready_seq s;
-    v_snapshot := pg_current_snapshot();
-    xmax := pg_snapshot_xmax(v_snapshot)::text::bigint;
-    xmin := pg_snapshot_xmin(v_snapshot)::text::bigint;
+    xmax := pg_current_xact_id()::text::bigint;
+    xmin := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
 END
 $$;
 COMMENT ON FUNCTION longhaul.queue_horizon() IS 'Newest place in the queue and the transactions that may still add below it';
@@ -185,6 +184,7 @@ DECLARE
     v_some   longhaul.lease[];
     v_last   integer := -1;
     v_left   integer := 0;
+    v_rows   integer;
     v_above  smallint;
     v_below  smallint;
     v_found  smallint;
@@ -273,12 +273,12 @@ BEGIN
               FROM n WHERE n.gen > 1 AND l.job_id = n.job_id
             RETURNING l.*
         )
-        SELECT array_agg(ROW(x.*)::longhaul.lease) INTO v_some
+        SELECT array_agg(ROW(x.*)::longhaul.lease), (SELECT count(*) FROM n) INTO v_some, v_rows
           FROM (SELECT * FROM first UNION ALL SELECT * FROM again) x;
+        v_left := v_left - v_rows;
+        v_fence := v_fence + v_rows;
         IF v_some IS NOT NULL THEN
             v_taken := v_taken || v_some;
-            v_left := v_left - cardinality(v_some);
-            v_fence := v_fence + cardinality(v_some);
         END IF;
     END LOOP;
 
@@ -293,22 +293,18 @@ COMMENT ON FUNCTION longhaul.claim(uuid, bigint, integer[], smallint[], bigint[]
 -- Puts back what a claim with the fences p_from (inclusive) to p_to (exclusive) took, when its answer was
 -- lost on the way: the worker that made it doesn't know of these jobs, and nobody else may take
 -- them while its lease holds. Burns no attempt. Returns how many.
--- Writes: lease, ready.
+-- Writes: as take_back. Locks: the daemon's advisory lock, after a claim that still goes on behind a
+-- connection that broke.
 CREATE FUNCTION longhaul.release_claim(p_boot uuid, p_from bigint, p_to bigint) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
 DECLARE
     v_ids uuid[];
 BEGIN
-    WITH l AS (
-        UPDATE longhaul.lease SET attempt = lease.attempt - 1
-         WHERE lease.boot = p_boot AND lease.fence >= p_from AND lease.fence < p_to
-        RETURNING lease.job_id
-    )
-    SELECT array_agg(l.job_id) INTO v_ids FROM l;
-    IF v_ids IS NOT NULL THEN
-        PERFORM longhaul.put_back(v_ids, array_fill(NULL::bigint, ARRAY[cardinality(v_ids)]));
-    END IF;
-    RETURN coalesce(cardinality(v_ids), 0);
+    PERFORM pg_advisory_xact_lock(hashtext('longhaul.boot'), hashtext(p_boot::text));
+    v_ids := ARRAY(SELECT l.job_id FROM longhaul.lease l
+                    WHERE l.boot = p_boot AND l.fence >= p_from AND l.fence < p_to ORDER BY l.job_id FOR UPDATE);
+    PERFORM longhaul.take_back(v_ids);
+    RETURN cardinality(v_ids);
 END
 $$;
 COMMENT ON FUNCTION longhaul.release_claim(uuid, bigint, bigint) IS 'Puts back the jobs of a claim whose answer was lost';
@@ -368,7 +364,8 @@ COMMENT ON FUNCTION longhaul.input_chunk_get(uuid, integer) IS 'One piece of a l
 
 -- Stores one piece of a large result, for the holder of the lease only: false = the lease is lost.
 -- Commits without waiting for the disk: the finish that makes it visible waits, and is behind it in the log.
--- Writes: result_chunk. Locks: the lease row, against its being taken meanwhile.
+-- Pieces belong to a generation of the job: one that is written while the lease is taken away is never read.
+-- Writes: result_chunk. Locks: the lease row, against the end of the job.
 CREATE FUNCTION longhaul.result_chunk_put(p_boot uuid, p_job_id uuid, p_fence bigint, p_seq integer, p_data bytea)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$

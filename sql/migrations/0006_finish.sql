@@ -9,7 +9,7 @@ COMMENT ON FUNCTION longhaul.problem(text, text, integer, text) IS 'Internal: a 
 
 -- Ends jobs that no worker holds any more or that the caller has locked: their lease rows, if any, go.
 -- Internal: cancel, expiry, poison. Waiting API processes are notified with the caller's commit.
--- Writes: lease, outcome, cancel_request, waiter.
+-- Writes: lease, outcome, cancel_request, waiter. Locks: the lease rows, in order of job.
 CREATE FUNCTION longhaul.end_jobs(p_job_ids uuid[], p_status smallint, p_errors jsonb[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp
@@ -19,6 +19,7 @@ DECLARE
     v_waiters bigint[];
     v_ids     uuid[];
 BEGIN
+    PERFORM FROM longhaul.lease l WHERE l.job_id = ANY (p_job_ids) ORDER BY l.job_id FOR UPDATE;
     WITH gone AS (
         DELETE FROM longhaul.lease l WHERE l.job_id = ANY (p_job_ids) RETURNING l.*
     ), o AS (
@@ -40,21 +41,39 @@ BEGIN
     )
     SELECT v_waiters || array_agg(w.waiter), v_ids || array_agg(w.job_id) INTO v_waiters, v_ids FROM w;
     IF cardinality(v_ids) > 0 THEN
-        PERFORM longhaul.notify_waiters(v_waiters, v_ids);
+        PERFORM longhaul.tell_waiters(v_waiters, v_ids);
     END IF;
 END
 $$;
 COMMENT ON FUNCTION longhaul.end_jobs(uuid[], smallint, jsonb[]) IS 'Internal: ends jobs that no worker holds';
 
+-- Takes jobs away from a worker that is gone or doesn't know of them: those that somebody wants canceled
+-- are, the others are put back, with no attempt burned. The caller has locked their leases. Internal.
+-- Writes: lease, ready, outcome, cancel_request, waiter.
+CREATE FUNCTION longhaul.take_back(p_job_ids uuid[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+DECLARE
+    v_canceled uuid[] := ARRAY(SELECT c.job_id FROM longhaul.cancel_request c WHERE c.job_id = ANY (p_job_ids));
+BEGIN
+    IF cardinality(v_canceled) > 0 THEN
+        PERFORM longhaul.end_jobs(v_canceled, 5::smallint, array_fill(NULL::jsonb, ARRAY[cardinality(v_canceled)]));
+    END IF;
+    IF cardinality(p_job_ids) > cardinality(v_canceled) THEN
+        UPDATE longhaul.lease l SET attempt = l.attempt - 1 WHERE l.job_id = ANY (p_job_ids);
+        PERFORM longhaul.put_back(p_job_ids, array_fill(NULL::bigint, ARRAY[cardinality(p_job_ids)]));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION longhaul.take_back(uuid[]) IS 'Internal: puts back the jobs of a worker that is gone';
+
 -- Tells API processes which of the jobs they wait for have ended (parallel arrays), about 200 ids a
--- notification. After a finish, in a transaction of its own, so that the lock that NOTIFY takes is
--- not held while the finish is flushed.
-CREATE FUNCTION longhaul.notify_waiters(p_waiters bigint[], p_job_ids uuid[]) RETURNS void
+-- notification, at the commit of the caller's transaction. Internal.
+CREATE FUNCTION longhaul.tell_waiters(p_waiters bigint[], p_job_ids uuid[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
 DECLARE
     r record;
 BEGIN
-    PERFORM set_config('synchronous_commit', 'off', true);
     FOR r IN
         SELECT n.waiter, string_agg(translate(n.id::text, '-', ''), ',') AS ids
           FROM (SELECT u.waiter, u.id, row_number() OVER (PARTITION BY u.waiter) / 200 AS part
@@ -65,23 +84,37 @@ BEGIN
     END LOOP;
 END
 $$;
+COMMENT ON FUNCTION longhaul.tell_waiters(bigint[], uuid[]) IS 'Internal: notifies API processes of ended jobs';
+
+-- The same after a finish, in a transaction of its own, so that the lock that NOTIFY takes is not held
+-- while the finish is flushed. Commits without waiting for the disk.
+CREATE FUNCTION longhaul.notify_waiters(p_waiters bigint[], p_job_ids uuid[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+BEGIN
+    PERFORM set_config('synchronous_commit', 'off', true);
+    PERFORM longhaul.tell_waiters(p_waiters, p_job_ids);
+END
+$$;
 COMMENT ON FUNCTION longhaul.notify_waiters(bigint[], uuid[]) IS 'Notifies API processes of ended jobs';
 
--- How long to wait after p_failures failed attempts: exponential, with jitter of a quarter. Internal.
+-- How long to wait after p_failures failed attempts: exponential, with jitter of a quarter, never above p_max_ms.
+-- Internal.
 CREATE FUNCTION longhaul.backoff_after(p_failures integer, p_first_ms bigint, p_max_ms bigint) RETURNS bigint
 LANGUAGE sql VOLATILE AS $$
-    SELECT greatest(1, (least(p_max_ms::double precision, p_first_ms * power(2.0, least(greatest(p_failures - 1, 0), 40)))
-                        * (0.75 + random() * 0.5))::bigint)
+    SELECT greatest(1, least(p_max_ms, (least(p_max_ms::double precision,
+                                              p_first_ms * power(2.0, least(greatest(p_failures - 1, 0), 40)))
+                                        * (0.75 + random() * 0.5))::bigint))
 $$;
 COMMENT ON FUNCTION longhaul.backoff_after(integer, bigint, bigint) IS 'Internal: backoff before the next attempt, in ms';
 
 -- Ends attempts (parallel arrays, one element a job), for the holder of each lease only.
 --   p_verdicts     1 completed, 2 failed for good, 3 failed, try again if the type's policy allows,
---                  4 canceled, 5 handed back (no attempt burned), 6 its runner died
+--                  4 canceled, 5 handed back (no attempt burned), 6 its runner died (the same if the job
+--                  had not begun; else no attempt burned either, but the second time it has failed)
 --   p_ran_ms       since the handler began; NULL = it never did
 --   p_results      small results; NULL = none, or stored by result_chunk_put (p_result_sizes > 0)
 --   p_errors       problem as JSON, of verdicts 2, 3, 6
---   p_retry_ms     delay that the handler asked for; NULL = the type's backoff
+--   p_retry_ms     delay that the handler asked for, 30 days at most; NULL = the type's backoff
 -- Returns per element (ord from 1) code 1 accepted, 2 already yours (a finish sent again after a
 -- broken commit), 0 the lease is lost: nothing was written; and the API processes to notify by
 -- notify_waiters: an element that several wait for comes in several rows.
@@ -99,7 +132,7 @@ SET lock_timeout = '500ms'
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
-    v_final   boolean[];
+    c_retry_max CONSTANT bigint := 2592000000; -- 30 days
     v_back    uuid[] := '{}';
     v_delay   bigint[] := '{}';
     v_status  smallint[];
@@ -113,8 +146,14 @@ BEGIN
     v_status := ARRAY(SELECT CASE v WHEN 1 THEN 3 WHEN 2 THEN 4 WHEN 4 THEN 5 ELSE 0 END
                         FROM unnest(p_verdicts) WITH ORDINALITY AS u(v, n) ORDER BY n);
     IF 0 = ANY (v_status) THEN
+        -- All rows of the batch, so that they are locked in one order. And in a statement of its own: the next
+        -- one must see every cancel that was accepted before the lock was had.
+        PERFORM FROM unnest(p_job_ids, p_fences) AS u(id, fence)
+                JOIN longhaul.lease l ON l.job_id = u.id AND l.boot = p_boot AND l.fence = u.fence
+          ORDER BY u.id FOR UPDATE OF l;
         FOR r IN
-            SELECT u.n, u.verdict, u.retry_ms, u.error, u.ran_ms, l.job_id, l.attempt, l.attempt_base, l.deaths,
+            SELECT u.n, u.verdict, u.retry_ms, u.error, u.ran_ms IS NOT NULL OR l.started_at IS NOT NULL AS begun,
+                   l.job_id, l.attempt, l.attempt_base, l.deaths,
                    t.max_attempts, t.backoff_ms, t.backoff_max_ms,
                    EXISTS (SELECT FROM longhaul.cancel_request c WHERE c.job_id = l.job_id) AS cancel
               FROM unnest(p_job_ids, p_fences, p_verdicts, p_retry_ms, p_errors, p_ran_ms)
@@ -122,12 +161,10 @@ BEGIN
               JOIN longhaul.lease l ON l.job_id = u.id AND l.boot = p_boot AND l.fence = u.fence
               JOIN longhaul.job_type t ON t.type_id = l.type_id
              WHERE v_status[u.n] = 0
-             ORDER BY u.id
-               FOR UPDATE OF l
         LOOP
             IF r.cancel THEN
                 v_status[r.n] := 5;
-            ELSIF r.verdict = 5 THEN
+            ELSIF r.verdict = 5 OR r.verdict = 6 AND NOT r.begun THEN
                 UPDATE longhaul.lease l SET attempt = l.attempt - 1 WHERE l.job_id = r.job_id;
                 v_back := v_back || r.job_id;
                 v_delay := v_delay || NULL::bigint;
@@ -146,8 +183,8 @@ BEGIN
                 v_status[r.n] := 4;
             ELSE
                 v_back := v_back || r.job_id;
-                v_delay := v_delay || coalesce(r.retry_ms, longhaul.backoff_after(r.attempt - r.attempt_base, r.backoff_ms,
-                                                                                  r.backoff_max_ms));
+                v_delay := v_delay || least(c_retry_max,
+                    coalesce(r.retry_ms, longhaul.backoff_after(r.attempt - r.attempt_base, r.backoff_ms, r.backoff_max_ms)));
             END IF;
             IF v_status[r.n] = 0 THEN
                 ord := r.n;
@@ -189,8 +226,10 @@ BEGIN
 
     RETURN QUERY SELECT x.n, 1::smallint, x.w FROM unnest(v_ok, v_waiters) AS x(n, w);
 
+    -- Of a lost lease the request stays: it is for whoever has the job now.
     IF EXISTS (SELECT FROM longhaul.cancel_request) THEN
-        DELETE FROM longhaul.cancel_request c WHERE c.job_id = ANY (p_job_ids);
+        DELETE FROM longhaul.cancel_request c
+         WHERE c.job_id = ANY (ARRAY(SELECT p_job_ids[n] FROM unnest(v_ok) AS n));
     END IF;
     RETURN QUERY
     WITH w AS (
@@ -219,46 +258,50 @@ COMMENT ON FUNCTION longhaul.finish_batch(uuid, uuid[], bigint[], smallint[], in
 -- Takes the jobs of hosts whose lease has run out. Any worker may call it, any number at once.
 -- The clock is the database's. A job that had begun on five lost hosts is failed; one that was only
 -- claimed ahead is just put back.
--- Returns how many jobs it took. Writes: worker, lease, ready, outcome. Locks: the dead worker's advisory
--- lock against its own claims, which might otherwise slip in a lease behind this.
+-- It waits for nobody: a worker calls it on the connection that renews its own lease. A job whose lease is
+-- locked is being finished, perhaps by an import that takes its time; the next call sees what became of it.
+-- Returns how many jobs it took. Writes: worker, worker_type, lease, ready, outcome. Locks: the dead worker's
+-- advisory lock against its own claims, which might otherwise slip in a lease behind this; its leases.
 CREATE FUNCTION longhaul.rescue() RETURNS integer
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     v_boot   uuid;
-    v_back   uuid[];
+    v_ids    uuid[];
     v_failed uuid[];
     v_count  integer := 0;
 BEGIN
     FOR v_boot IN SELECT w.boot FROM longhaul.worker w
-                   WHERE w.dead_at IS NULL AND w.stopped_at IS NULL AND w.lease_until < clock_timestamp()
+                   WHERE w.lease_until < clock_timestamp()
+                     AND (coalesce(w.dead_at, w.stopped_at) IS NULL
+                          OR w.boot IN (SELECT l.boot FROM longhaul.lease l WHERE l.boot IS NOT NULL))
                    ORDER BY w.boot
     LOOP
         CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('longhaul.boot'), hashtext(v_boot::text));
-        UPDATE longhaul.worker w SET dead_at = clock_timestamp()
-         WHERE w.boot = v_boot AND w.dead_at IS NULL AND w.stopped_at IS NULL AND w.lease_until < clock_timestamp();
+        -- Looks again, with the row locked: a beat may have come in between.
+        PERFORM FROM longhaul.worker w
+          WHERE w.boot = v_boot AND w.lease_until < clock_timestamp() FOR UPDATE SKIP LOCKED;
         CONTINUE WHEN NOT FOUND;
+        UPDATE longhaul.worker w SET dead_at = clock_timestamp()
+         WHERE w.boot = v_boot AND w.dead_at IS NULL AND w.stopped_at IS NULL;
+        DELETE FROM longhaul.worker_type t WHERE t.boot = v_boot;
+
+        v_ids := ARRAY(SELECT l.job_id FROM longhaul.lease l WHERE l.boot = v_boot ORDER BY l.job_id FOR UPDATE SKIP LOCKED);
         WITH l AS (
-            UPDATE longhaul.lease SET attempt = lease.attempt - 1,
-                   host_deaths = lease.host_deaths + CASE WHEN lease.started_at IS NULL THEN 0 ELSE 1 END
-             WHERE lease.boot = v_boot
+            UPDATE longhaul.lease SET host_deaths = lease.host_deaths + 1
+             WHERE lease.job_id = ANY (v_ids) AND lease.started_at IS NOT NULL
             RETURNING lease.job_id, lease.host_deaths
         )
-        SELECT array_agg(l.job_id) FILTER (WHERE l.host_deaths < 5), array_agg(l.job_id) FILTER (WHERE l.host_deaths >= 5)
-          INTO v_back, v_failed FROM l;
-        IF v_back IS NOT NULL THEN
-            PERFORM longhaul.end_jobs(c.ids, 5::smallint, array_fill(NULL::jsonb, ARRAY[cardinality(c.ids)]))
-               FROM (SELECT array_agg(c.job_id) AS ids FROM longhaul.cancel_request c WHERE c.job_id = ANY (v_back)) c
-              WHERE c.ids IS NOT NULL;
-            PERFORM longhaul.put_back(v_back, array_fill(NULL::bigint, ARRAY[cardinality(v_back)]));
-        END IF;
+        SELECT array_agg(l.job_id) INTO v_failed FROM l WHERE l.host_deaths >= 5;
         IF v_failed IS NOT NULL THEN
             PERFORM longhaul.end_jobs(v_failed, 4::smallint,
                 array_fill(longhaul.problem('host-lost', 'The worker host was lost', 500,
                                             'Five worker hosts were lost while they ran this job.'),
                            ARRAY[cardinality(v_failed)]));
         END IF;
-        DELETE FROM longhaul.worker_type WHERE boot = v_boot;
-        v_count := v_count + coalesce(cardinality(v_back), 0) + coalesce(cardinality(v_failed), 0);
+        -- Those that have failed have no lease any more: it passes them over.
+        PERFORM longhaul.take_back(v_ids);
+        v_count := v_count + cardinality(v_ids);
     END LOOP;
     IF v_count > 0 THEN
         PERFORM pg_notify('longhaul_wake', '');

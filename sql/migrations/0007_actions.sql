@@ -6,12 +6,13 @@
 -- for a claim that is under way.
 CREATE FUNCTION longhaul.cancel_job(p_id uuid, p_client text) RETURNS smallint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, longhaul, pg_temp
+SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan
 SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 DECLARE
     v_job    longhaul.job;
     v_status smallint;
+    v_waiter bigint;
     v_boot   uuid;
 BEGIN
     SELECT j.id, j.type_id, j.client, j.priority, j.input_size, j.seq, j.created_at, j.run_at
@@ -29,17 +30,20 @@ BEGIN
 
         DELETE FROM longhaul.ready r
          WHERE r.type_id = v_job.type_id AND r.priority = v_job.priority
-           AND r.seq IN (v_job.seq, v_job.seq - (1::bigint << 62)) AND r.job_id = p_id;
+           AND r.seq IN (v_job.seq, v_job.seq - (1::bigint << 62)) AND r.job_id = p_id
+        RETURNING r.waiter INTO v_waiter;
         IF NOT FOUND THEN
             DELETE FROM longhaul.delayed d WHERE d.job_id = p_id;
         END IF;
         IF NOT FOUND AND v_job.run_at IS NOT NULL THEN
             -- Its seq was drawn anew when its time came.
             DELETE FROM longhaul.ready r
-             WHERE r.type_id = v_job.type_id AND r.priority = v_job.priority AND r.job_id = p_id;
+             WHERE r.type_id = v_job.type_id AND r.priority = v_job.priority AND r.job_id = p_id
+            RETURNING r.waiter INTO v_waiter;
         END IF;
         IF FOUND THEN
             PERFORM longhaul.end_jobs(ARRAY[p_id], 5::smallint, ARRAY[NULL::jsonb]);
+            PERFORM longhaul.tell_waiters(ARRAY[v_waiter], ARRAY[p_id]);
             RETURN 1;
         END IF;
 
