@@ -8,36 +8,36 @@ sample=$top/fcgi-app/longhaul.conf.sample
 bad=0
 
 complain() {
-    echo "$1"
-    bad=1
+	echo "$1"
+	bad=1
 }
 
 # "section key default" of each option of a sample file; sections of a kind count by their first word.
 options_in() {
-    awk '/^#?\[/ { gsub(/[#\[\]]/, ""); section = $1 }
-         /^#[a-z_-]+ =/ { key = substr($1, 2); sub(/^#[a-z_-]+ = ?/, ""); print section, key, $0 }' | sort -u
+	awk '/^#?\[/ { gsub(/[#\[\]]/, ""); section = $1 }
+		 /^#[a-z_-]+ =/ { key = substr($1, 2); sub(/^#[a-z_-]+ = ?/, ""); print section, key, $0 }' | sort -u
 }
 
 list=$(mktemp)
 trap 'rm -f "$list"' EXIT
 for program in longhaul-api longhaul-worker; do
-    [ -x "$build/$program" ] || continue
-    help=$("$build/$program" --help)
-    "$build/$program" --sample | options_in >>"$list"
-    "$build/$program" --sample | options_in | while read -r section key rest; do
-        case $help in
-        *"
+	[ -x "$build/$program" ] || continue
+	help=$("$build/$program" --help)
+	"$build/$program" --sample | options_in >>"$list"
+	"$build/$program" --sample | options_in | while read -r section key rest; do
+		case $help in
+		*"
   $key ="*) ;;
-        *) echo "$program --help does not name [$section] $key" && exit 1 ;;
-        esac
-    done || bad=1
-    "$build/$program" -t -c "$sample" >/dev/null || complain "$program refuses $sample"
+		*) echo "$program --help does not name [$section] $key" && exit 1 ;;
+		esac
+	done || bad=1
+	"$build/$program" -t -c "$sample" >/dev/null || complain "$program refuses $sample"
 done
 sort -u -o "$list" "$list"
 
 # Examples of sections in the sample ([type …]) are not compared, only the commented options.
 if ! options_in <"$sample" | diff "$list" - >/dev/null; then
-    complain "$sample is out of date: make sample"
-    options_in <"$sample" | diff "$list" - | sed 's/^/  /' || true
+	complain "$sample is out of date: make sample"
+	options_in <"$sample" | diff "$list" - | sed 's/^/  /' || true
 fi
 exit $bad

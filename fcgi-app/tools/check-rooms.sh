@@ -9,17 +9,17 @@ cd "$(dirname "$0")/../.."
 bad=0
 
 breach() { # breach "rule" "matches"
-    if [ -n "$2" ]; then
-        bad=1
-        printf '%s\n' "$2" | sed "s|\$|   <- $1|"
-    fi
+	if [ -n "$2" ]; then
+		bad=1
+		printf '%s\n' "$2" | sed "s|\$|   <- $1|"
+	fi
 }
 
 includes() { # includes PATTERN FILES…: the #include lines that match
-    pattern=$1
-    shift
-    [ -e "$1" ] || return 0
-    grep -nHE "^[[:space:]]*#[[:space:]]*include[[:space:]]*[<\"]($pattern)" "$@" || true
+	pattern=$1
+	shift
+	[ -e "$1" ] || return 0
+	grep -nHE "^[[:space:]]*#[[:space:]]*include[[:space:]]*[<\"]($pattern)" "$@" || true
 }
 
 src=fcgi-app
@@ -29,27 +29,27 @@ not_db() { files $src | grep -vE "^($db_files|$src/common/pgarray|$src/handlers/
 
 # shellcheck disable=SC2046  # lists of files without spaces
 {
-    breach 'only api includes FastCGI headers' "$(includes 'fcgi' $(files $src | grep -v "^$src/api/"))"
-    breach 'only the database files include libpq' "$(includes 'libpq|postgres_ext|pg_' $(not_db))"
-    breach 'common knows no other room' "$(includes '(\.\./)?(api|worker|runner|handlers)/' $(files $src/common))"
-    breach 'api knows no other room than common' "$(includes '(\.\./)?(worker|runner|handlers)/' $(files $src/api))"
-    breach 'worker knows no other room than common' "$(includes '(\.\./)?(api|runner|handlers)/' $(files $src/worker))"
-    breach 'runner and handlers know neither api nor worker' \
-        "$(includes '(\.\./)?(api|worker)/' $(files $src/runner $src/handlers))"
-    breach 'handlers know the runner through <longhaul/handler.h>' "$(includes '(\.\./)?runner/' $(files $src/handlers))"
+	breach 'only api includes FastCGI headers' "$(includes 'fcgi' $(files $src | grep -v "^$src/api/"))"
+	breach 'only the database files include libpq' "$(includes 'libpq|postgres_ext|pg_' $(not_db))"
+	breach 'common knows no other room' "$(includes '(\.\./)?(api|worker|runner|handlers)/' $(files $src/common))"
+	breach 'api knows no other room than common' "$(includes '(\.\./)?(worker|runner|handlers)/' $(files $src/api))"
+	breach 'worker knows no other room than common' "$(includes '(\.\./)?(api|runner|handlers)/' $(files $src/worker))"
+	breach 'runner and handlers know neither api nor worker' \
+		"$(includes '(\.\./)?(api|worker)/' $(files $src/runner $src/handlers))"
+	breach 'handlers know the runner through <longhaul/handler.h>' "$(includes '(\.\./)?runner/' $(files $src/handlers))"
 }
 
 # Tables and views come from the migrations themselves, so that a new one is covered at once.
 tables=$(sed -nE 's/^[[:space:]]*CREATE (UNLOGGED )?(TABLE|VIEW|OR REPLACE VIEW)( IF NOT EXISTS)? longhaul\.([a-z_]+).*/\4/p' \
-    sql/migrations/*.sql 2>/dev/null | sort -u | paste -sd '|' -)
+	sql/migrations/*.sql 2>/dev/null | sort -u | paste -sd '|' -)
 if [ -n "$tables" ]; then
-    # A schema-qualified name that isn't called, or SQL's words for reading and writing a table.
-    # shellcheck disable=SC2046
-    breach 'tables are named under sql/ only' \
-        "$(grep -nHE "longhaul\.($tables)([^a-z_(]|\$)" $(files $src) || true)"
+	# A schema-qualified name that isn't called, or SQL's words for reading and writing a table.
+	# shellcheck disable=SC2046
+	breach 'tables are named under sql/ only' \
+		"$(grep -nHE "longhaul\.($tables)([^a-z_(]|\$)" $(files $src) || true)"
 fi
 # shellcheck disable=SC2046
 breach 'C calls functions, it does not read or write tables' \
-    "$(grep -nHE '"[^"]*\b(INSERT INTO|DELETE FROM|UPDATE [a-z_.]+ SET|TRUNCATE|LOCK TABLE)\b' $(files $src) || true)"
+	"$(grep -nHE '"[^"]*\b(INSERT INTO|DELETE FROM|UPDATE [a-z_.]+ SET|TRUNCATE|LOCK TABLE)\b' $(files $src) || true)"
 
 exit $bad

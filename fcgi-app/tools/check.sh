@@ -20,109 +20,110 @@ passed_all=0
 failed_all=0
 
 build() { # build TARGETS…: quiet unless it fails
-    "$make" --no-print-directory -j "$(nproc)" BUILD="$build" "$@" >"$logs/build.log" 2>&1 && return
-    grep -vE '^  (CC|AR|LINK) ' "$logs/build.log" | tail -n 60
-    return 1
+	"$make" --no-print-directory -j "$(nproc)" BUILD="$build" "$@" >"$logs/build.log" 2>&1 && return
+	grep -vE '^  (CC|AR|LINK) ' "$logs/build.log" | tail -n 60
+	return 1
 }
 
 # The binaries of unit tests, one after the other; all of them, also after a failure.
 run_units() { # run_units FOLDER
-    local bad=0 t
-    for t in tests/unit/test_*.c; do
-        t=$(basename "$t" .c)
-        echo "== $t"
-        timeout 300 "$1/tests/$t" 2>&1 || { bad=1; echo "== $t failed"; }
-    done
-    return $bad
+	local bad=0 t
+	for t in tests/unit/test_*.c; do
+		t=$(basename "$t" .c)
+		echo "== $t"
+		timeout 300 "$1/tests/$t" 2>&1 || { bad=1; echo "== $t failed"; }
+	done
+	return $bad
 }
 
-# End to end, against the programs in a folder. Tests that run side by side each have servers of their own.
+# End to end, against the programs in a folder.
 run_e2e() { # run_e2e FOLDER [pytest arguments]
-    local bin=$1
-    shift
-    LONGHAUL_BIN=$bin "$python" -m pytest -q tests/e2e "$@"
+	local bin=$1
+	shift
+	LONGHAUL_BIN=$bin "$python" -m pytest -q tests/e2e "$@"
 }
 
 stage_unit() {
-    build all unit-tests && run_units "$build"
+	build all unit-tests && run_units "$build"
 }
 
 stage_sql() {
-    tests/sql/run.sh
+	tests/sql/run.sh
 }
 
 stage_isolation() {
-    tests/isolation/run.sh
+	tests/isolation/run.sh
 }
 
 stage_e2e() {
-    build all && run_e2e "$build"
+	build all && run_e2e "$build"
 }
 
 stage_san() {
-    local bad=0
-    build SAN=1 all unit-tests || return 1
-    run_units "$build/san" || bad=1
-    run_e2e "$build/san" || bad=1
-    return $bad
+	local bad=0
+	build SAN=1 all unit-tests || return 1
+	run_units "$build/san" || bad=1
+	# It measures nothing, so it may run side by side; each process has servers of its own.
+	run_e2e "$build/san" -n 2 --dist loadfile || bad=1
+	return $bad
 }
 
 stage_lint() {
-    "$make" --no-print-directory BUILD="$build" lint
+	"$make" --no-print-directory BUILD="$build" lint
 }
 
 # Sums up what the different test programs print: cmocka, pytest and lint ("N passed, M failed"), TAP,
 # pg_isolation_regress. Prints "passed failed".
 count() {
-    awk '
-        /^\[  PASSED  \] [0-9]+ test/          { passed += $4; next }
-        /^\[  FAILED  \] [0-9]+ test/          { failed += $4; next }
-        /^ok [0-9]+/                           { passed++; next }
-        /^not ok [0-9]+/                       { failed++; next }
-        /^test [^ ]+ +\.\.\. ok/               { passed++; next }
-        /^test [^ ]+ +\.\.\. FAILED/           { failed++; next }
-        /[0-9]+ (passed|failed|errors?)( |,|$)/ {
-            line = $0
-            while (match(line, /[0-9]+ (passed|failed|error)/)) {
-                split(substr(line, RSTART, RLENGTH), word, " ")
-                if (word[2] == "passed") passed += word[1]; else failed += word[1]
-                line = substr(line, RSTART + RLENGTH)
-            }
-        }
-        /^Files=[0-9]+, Tests=[0-9]+/          { split($2, n, /[=,]/); tap += n[2] }
-        END                                    { if (passed + failed == 0) passed = tap
-                                                 print passed + 0, failed + 0 }' "$1"
+	awk '
+		/^\[  PASSED  \] [0-9]+ test/          { passed += $4; next }
+		/^\[  FAILED  \] [0-9]+ test/          { failed += $4; next }
+		/^ok [0-9]+/                           { passed++; next }
+		/^not ok [0-9]+/                       { failed++; next }
+		/^test [^ ]+ +\.\.\. ok/               { passed++; next }
+		/^test [^ ]+ +\.\.\. FAILED/           { failed++; next }
+		/[0-9]+ (passed|failed|errors?)( |,|$)/ {
+			line = $0
+			while (match(line, /[0-9]+ (passed|failed|error)/)) {
+				split(substr(line, RSTART, RLENGTH), word, " ")
+				if (word[2] == "passed") passed += word[1]; else failed += word[1]
+				line = substr(line, RSTART + RLENGTH)
+			}
+		}
+		/^Files=[0-9]+, Tests=[0-9]+/          { split($2, n, /[=,]/); tap += n[2] }
+		END                                    { if (passed + failed == 0) passed = tap
+												 print passed + 0, failed + 0 }' "$1"
 }
 
 run_stage() { # run_stage NAME
-    local name=$1 start=$SECONDS rc passed failed note=
-    echo "==== $name"
-    "stage_$name" 2>&1 | tee "$logs/$name.log"
-    rc=${PIPESTATUS[0]}
-    read -r passed failed < <(count "$logs/$name.log")
-    # A crash has no summary of its own.
-    if [ "$rc" != 0 ] && [ "$failed" = 0 ]; then
-        failed=1
-        note=" (ended with $rc)"
-    fi
-    if [ "$rc" = 0 ] && [ "$passed" = 0 ]; then
-        failed=1
-        note=' (no test was run)'
-    fi
-    passed_all=$((passed_all + passed))
-    failed_all=$((failed_all + failed))
-    summary+=("$(printf '%-10s %6d passed %4d failed %5d s%s' "$name" "$passed" "$failed" $((SECONDS - start)) "$note")")
+	local name=$1 start=$SECONDS rc passed failed note=
+	echo "==== $name"
+	"stage_$name" 2>&1 | tee "$logs/$name.log"
+	rc=${PIPESTATUS[0]}
+	read -r passed failed < <(count "$logs/$name.log")
+	# A crash has no summary of its own.
+	if [ "$rc" != 0 ] && [ "$failed" = 0 ]; then
+		failed=1
+		note=" (ended with $rc)"
+	fi
+	if [ "$rc" = 0 ] && [ "$passed" = 0 ]; then
+		failed=1
+		note=' (no test was run)'
+	fi
+	passed_all=$((passed_all + passed))
+	failed_all=$((failed_all + failed))
+	summary+=("$(printf '%-10s %6d passed %4d failed %5d s%s' "$name" "$passed" "$failed" $((SECONDS - start)) "$note")")
 }
 
 [ $# -gt 0 ] || set -- unit sql isolation e2e san lint
 for name in "$@"; do
-    if ! declare -F "stage_$name" >/dev/null; then
-        echo "$0: no such stage: $name" >&2
-        exit 2
-    fi
+	if ! declare -F "stage_$name" >/dev/null; then
+		echo "$0: no such stage: $name" >&2
+		exit 2
+	fi
 done
 for name in "$@"; do
-    run_stage "$name"
+	run_stage "$name"
 done
 
 echo "===="

@@ -11,11 +11,11 @@ cat <<'EOF'
 EOF
 "$build/longhaul-api" --sample
 "$build/longhaul-worker" --sample |
-    awk '/^\[(database|log)\]/ { skip = 1; next }
-         /^#?\[/ && skip { skip = 0; print "" }
-         /^# / && skip { held = held $0 "\n"; next }
-         skip { held = ""; next }
-         { print }'
+	awk '/^\[(database|log)\]/ { skip = 1; next }
+		 /^#?\[/ && skip { skip = 0; print "" }
+		 /^# / && skip { held = held $0 "\n"; next }
+		 skip { held = ""; next }
+		 { print }'
 cat <<'EOF'
 
 # Which types this host serves. The worker wants one at least.
