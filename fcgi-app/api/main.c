@@ -18,8 +18,9 @@
 #include "common/exit_codes.h"
 #include "common/log.h"
 
-#define START_MS    1000 /* the longest wait for the database before requests are taken, and refused */
+#define START_MS 1000 /* the longest wait for the database before requests are taken, and refused */
 #define OTHER_FILES 128 /* descriptors besides nginx's connections */
+#define CONNECTIONS_MIN 16
 
 static ev_signal on_term, on_int;
 static ev_timer drain_timer;
@@ -79,23 +80,30 @@ static void signals_start(struct ev_loop *loop)
 	ev_signal_start(loop, &on_int);
 }
 
-/* Room for the configured number of connections. False, logged, if the limit can't be raised. */
-static bool files_reserve(const struct api_config *cfg)
+/* Room for the configured number of connections; or, where the limit can't be raised, for as many as
+ * it allows. False, logged, if that is no number to work with. */
+static bool files_reserve(struct api_config *cfg)
 {
-	rlim_t need = (rlim_t)cfg->max_connections + OTHER_FILES + (rlim_t)cfg->streams;
-	struct rlimit limit;
+	rlim_t other = OTHER_FILES + (rlim_t)cfg->streams;
+	rlim_t need = (rlim_t)cfg->max_connections + other;
+	struct rlimit limit, wanted;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
-	    (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < need)) {
-		limit.rlim_cur = need;
-		if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < need)
-			limit.rlim_max = need; /* root may */
-		if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
-			log_error("cannot raise the limit of open files to %llu: see api.max_connections",
-				  (unsigned long long)need);
-			return false;
-		}
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+	    limit.rlim_cur >= need)
+		return true;
+	wanted.rlim_cur = need;
+	wanted.rlim_max = limit.rlim_max < need ? need : limit.rlim_max; /* root may */
+	if (setrlimit(RLIMIT_NOFILE, &wanted) == 0)
+		return true;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < other + CONNECTIONS_MIN) {
+		log_error("the limit of open files is too low limit=%llu needed=%llu",
+			  (unsigned long long)limit.rlim_cur, (unsigned long long)need);
+		return false;
 	}
+	log_warning("the limit of open files allows %d connections only, not max_connections=%d",
+		    (int)(limit.rlim_cur - other), cfg->max_connections);
+	cfg->max_connections = (int)(limit.rlim_cur - other);
 	return true;
 }
 
