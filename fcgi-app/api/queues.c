@@ -9,6 +9,7 @@
 #include <ev.h>
 
 #include "api/app.h"
+#include "api/wait.h"
 #include "common/db.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -16,6 +17,8 @@
 
 /* A queue this deep keeps the workers busy: they look for more by themselves. */
 #define DEEP 2000
+/* Estimates are made from a state of up to this age. */
+#define USABLE_MS 60000
 /* How much rarer they are told then. */
 #define DEEP_FACTOR 10
 
@@ -76,6 +79,7 @@ static void state_came(void *ctx, const struct db_result *result)
 		q->view.as_of_ms = now_ms();
 	}
 	known_at = mono_ms();
+	wait_reconsider();
 }
 
 static void ask_state(int64_t now)
@@ -87,10 +91,15 @@ static void ask_state(int64_t now)
 			  NULL);
 }
 
-/* A state that was read long ago (nobody asked since) says nothing about now. */
+/* For estimates an older state is better than none; for decisions it must be of now. */
+static bool usable(int64_t now)
+{
+	return known_at && now - known_at < USABLE_MS;
+}
+
 static bool fresh(int64_t now)
 {
-	return known_at && now - known_at < 3 * (int64_t)owner->cfg->state_refresh_ms;
+	return known_at && now - known_at < 2 * (int64_t)owner->cfg->state_refresh_ms;
 }
 
 const struct queue_view *queue_view_of(int32_t type_id)
@@ -100,25 +109,29 @@ const struct queue_view *queue_view_of(int32_t type_id)
 	struct queue *q;
 
 	ask_state(now);
-	q = fresh(now) ? find_queue(type_id) : NULL;
+	q = usable(now) ? find_queue(type_id) : NULL;
 	if (!q)
 		return &unknown;
 	q->view.newest_seq = newest_seq;
 	return &q->view;
 }
 
-bool queue_too_deep(const struct job_type *type, int64_t budget_ms, bool asked)
+enum queue_verdict queue_too_deep(const struct job_type *type, int64_t budget_ms, bool asked)
 {
 	const struct queue_view *view = queue_view_of(type->type_id);
 	double usual = view->mean_ms >= 0 ? view->mean_ms : type->default_estimate_ms;
 
 	if (type->paused)
-		return true;
-	if (!view->known || view->depth <= view->slots)
-		return false;
+		return QUEUE_TOO_DEEP;
+	if (!fresh(mono_ms()))
+		return QUEUE_ASKED;
+	if (view->depth <= view->slots)
+		return QUEUE_FINE;
 	if (view->workers == 0)
-		return !asked; /* one may come */
-	return pace_wait_ms(view, view->depth, usual) > budget_ms;
+		return asked ? QUEUE_FINE : QUEUE_TOO_DEEP; /* one may come */
+	if (usual < 0 && asked)
+		return QUEUE_FINE;
+	return pace_wait_ms(view, view->depth, usual) > budget_ms ? QUEUE_TOO_DEEP : QUEUE_FINE;
 }
 
 void queue_saw(int64_t seq)
@@ -134,7 +147,7 @@ bool queue_is_full(const struct job_type *type)
 	if (type->max_queued < 0)
 		return false;
 	view = queue_view_of(type->type_id);
-	return view->known && view->depth >= type->max_queued;
+	return view->known && fresh(mono_ms()) && view->depth >= type->max_queued;
 }
 
 void queue_pace(const struct job_row *row, const struct job_type *type, struct pace *out)

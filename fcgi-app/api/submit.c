@@ -4,6 +4,7 @@
 #include "api/submit.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "api/answer.h"
 #include "api/app.h"
@@ -292,9 +293,16 @@ static void released(void *ctx)
 static bool acceptable(struct submit *s, const struct job_type *type)
 {
 	const char *content_type = req_header(s->req, "Content-Type");
+	const char *coding = req_header(s->req, "Content-Encoding");
 
 	if (!read_headers(s))
 		return false;
+	if (coding && strcasecmp(coding, "identity") != 0) {
+		reply_header(s->req, "Accept-Encoding", "identity");
+		reply_problem(s->req, "unsupported-media-type", NULL,
+			      "Inputs are taken without Content-Encoding.");
+		return false;
+	}
 	if (!type_accepts(type, content_type)) {
 		reply_header(s->req, "Accept-Post", "%s", type->media_types);
 		reply_problem(s->req, "unsupported-media-type", NULL, "%s takes %s.", type->name,

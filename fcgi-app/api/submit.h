@@ -30,14 +30,13 @@ struct submit {
 	struct buf body;
 	size_t held; /* bytes of input in it */
 	bool uploading, replayed;
+	bool wants_result; /* a result that is there is the answer, rather than the document */
 	/* The job as it was accepted, for when nothing newer is known. */
 	struct insert_answer accepted;
 	char key[IDEMPOTENCY_KEY_MAX + 1];
 	char traceparent[TRACEPARENT_LEN + 1];
 };
 
-/* How long this submit may wait for its result, by the type, Prefer and the queue. */
-void submit_budget(struct submit *s);
 /* The request is about to be submitted under row.id: enters it as waiting, if it will wait. */
 void submit_prepare_wait(struct submit *s);
 /* The database's verdict: waits, or answers. Drops the reference that the submit holds. */

@@ -17,22 +17,48 @@
 
 /* ---- waiting ----------------------------------------------------------------------------------------- */
 
-void submit_budget(struct submit *s)
+static enum queue_verdict verdict_of(const struct submit *s, int64_t budget)
+{
+	const struct job_type *type = type_by_id(s->row.type_id);
+
+	if (!type || app.draining || (s->row.run_at_ms && s->row.run_at_ms > now_ms() + budget))
+		return QUEUE_TOO_DEEP;
+	return queue_too_deep(type, budget, s->prefer.has_wait);
+}
+
+static struct submit *submit_of(struct parked *p)
+{
+	return (struct submit *)((char *)p - offsetof(struct submit, parked));
+}
+
+static bool turned_out_pointless(struct parked *p)
+{
+	struct submit *s = submit_of(p);
+
+	if (verdict_of(s, s->deadline - mono_ms()) != QUEUE_TOO_DEEP)
+		return false;
+	s->budget_ms = 0;
+	return true;
+}
+
+/* How long this submit may wait for its result, by the type, Prefer and the queue: waiting for what
+ * can't be there in time would only cost the client that time. */
+static void set_budget(struct submit *s)
 {
 	const struct job_type *type = type_by_id(s->row.type_id);
 	int64_t budget = type ? type->wait_ms : 0;
+	enum queue_verdict verdict = QUEUE_FINE;
 
 	if (s->prefer.has_wait)
 		budget = s->prefer.wait_ms;
 	else if (s->prefer.respond_async)
 		budget = 0;
-	/* Waiting for what can't be there in time would only cost the client that time. */
-	if (budget > 0 &&
-	    (app.draining || (s->row.run_at_ms && s->row.run_at_ms > now_ms() + budget) || !type ||
-	     queue_too_deep(type, budget, s->prefer.has_wait)))
-		budget = 0;
-	s->budget_ms = budget;
-	s->deadline = mono_ms() + budget;
+	s->wants_result = budget > 0;
+	if (budget > 0)
+		verdict = verdict_of(s, budget);
+	s->budget_ms = verdict == QUEUE_TOO_DEEP ? 0 : budget;
+	s->deadline = mono_ms() + s->budget_ms;
+	s->parked.pointless = verdict == QUEUE_ASKED ? turned_out_pointless : NULL;
 }
 
 /* The row's state as far as this process knows it. */
@@ -56,7 +82,7 @@ static void preferences_applied(struct submit *s, bool is_202)
 {
 	const struct prefer *p = &s->prefer;
 	bool async = p->respond_async && is_202;
-	bool wait = p->has_wait && (s->budget_ms > 0 || p->wait_ms == 0);
+	bool wait = p->has_wait && (s->budget_ms > 0 || p->wait_ms == 0 || !is_202);
 
 	reply_header(s->req, "Vary", "Prefer");
 	if (async && wait)
@@ -131,9 +157,9 @@ static void answer_row(struct submit *s, const struct job_row *row)
 		return;
 	if (s->replayed)
 		reply_header(s->req, "Idempotent-Replayed", "true");
-	if (row->status == JOB_COMPLETED && s->budget_ms > 0)
+	if (row->status == JOB_COMPLETED && s->wants_result)
 		answer_done(s, type, row);
-	else if (row->status == JOB_FAILED && s->budget_ms > 0)
+	else if (row->status == JOB_FAILED && s->wants_result)
 		answer_failed(s, type, row);
 	else
 		answer_accepted(s, type, row);
@@ -157,7 +183,7 @@ static void let_go(struct submit *s)
 
 static void woken(struct parked *p, enum park_outcome outcome, const struct job_row *row)
 {
-	struct submit *s = (struct submit *)((char *)p - offsetof(struct submit, parked));
+	struct submit *s = submit_of(p);
 
 	req_on_gone(s->req, NULL, NULL);
 	if (outcome == PARK_ROW)
@@ -173,7 +199,7 @@ static void woken(struct parked *p, enum park_outcome outcome, const struct job_
 
 void submit_prepare_wait(struct submit *s)
 {
-	submit_budget(s);
+	set_budget(s);
 	s->row.notify = s->budget_ms > 0;
 	if (s->row.notify) {
 		s->parked.until_end = true;
@@ -198,10 +224,16 @@ static void parked_client_left(struct request *req, void *ctx)
 	let_go(s);
 }
 
-static void park(struct submit *s, bool registered)
+/* Waits; `registered`: the database knows. False: that has turned out to be pointless meanwhile. */
+static bool park(struct submit *s, bool registered)
 {
+	if (s->parked.pointless && turned_out_pointless(&s->parked)) {
+		submit_forget_wait(s);
+		return false;
+	}
 	req_on_gone(s->req, parked_client_left, s);
 	park_arm(&s->parked, s->deadline, registered);
+	return true;
 }
 
 /* The job exists since earlier: by its idempotency key, or because nginx sent this request twice. */
@@ -213,13 +245,12 @@ static void earlier_read(void *ctx, enum status_outcome outcome, const struct jo
 		let_go(s);
 		return;
 	}
-	if (outcome == STATUS_FOUND && !job_ended(row) && s->deadline > mono_ms()) {
-		submit_forget_wait(s);
-		park_prepare(&s->parked, &s->accepted.job_id, s->row.client);
-		park(s, false);
-		return;
-	}
 	submit_forget_wait(s);
+	if (outcome == STATUS_FOUND && !job_ended(row) && s->deadline > mono_ms()) {
+		park_prepare(&s->parked, &s->accepted.job_id, s->row.client);
+		if (park(s, false))
+			return;
+	}
 	if (outcome == STATUS_FOUND)
 		answer_row(s, row);
 	else if (outcome == STATUS_MISSING)
@@ -240,7 +271,7 @@ static void read_earlier(struct submit *s)
 	s->read.min_version = STATUS_PRIMARY;
 	s->read.done = earlier_read;
 	s->read.ctx = s;
-	if (status_get(&s->read, s->budget_ms > 0 ? STATUS_RESULT : STATUS_POLL))
+	if (status_get(&s->read, s->wants_result ? STATUS_RESULT : STATUS_POLL))
 		return;
 	submit_forget_wait(s);
 	answer_away(s->req);
@@ -254,9 +285,7 @@ static void created(struct submit *s)
 	if (!req_alive(s->req)) {
 		submit_forget_wait(s);
 		let_go(s);
-	} else if (s->parked.job) {
-		park(s, true);
-	} else {
+	} else if (!s->parked.job || !park(s, true)) {
 		answer_as_accepted(s);
 		let_go(s);
 	}

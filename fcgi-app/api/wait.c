@@ -385,7 +385,22 @@ size_t wait_pending(void)
 	return n_watched;
 }
 
-void wait_expire_all(void)
+static bool always(struct parked *p)
+{
+	(void)p;
+	return true;
+}
+
+static bool if_pointless(struct parked *p)
+{
+	bool (*pointless)(struct parked *) = p->pointless;
+
+	p->pointless = NULL;
+	return pointless && pointless(p);
+}
+
+/* Ends the waits for which `ends` is true. */
+static void expire(bool (*ends)(struct parked *p))
 {
 	struct watched *job, *next;
 
@@ -394,12 +409,23 @@ void wait_expire_all(void)
 
 		next = job->next;
 		for (struct parked *p = job->waiters; p; p = p->next) {
-			p->time_is_up = p->time_is_up || p->armed;
-			any = any || p->armed;
+			if (!p->armed || !ends(p))
+				continue;
+			p->time_is_up = any = true;
 		}
 		if (any && !job->reading)
 			read_job(job, false);
 	}
+}
+
+void wait_expire_all(void)
+{
+	expire(always);
+}
+
+void wait_reconsider(void)
+{
+	expire(if_pointless);
 }
 
 void wait_start(struct app *a)

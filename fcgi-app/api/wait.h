@@ -34,6 +34,8 @@ struct parked {
 	bool until_end;       /* only the end counts, not other changes */
 	bool want_result;     /* a row that says Completed comes with its inline result */
 	int64_t seen_version; /* the version that the client knows */
+	/* Asked once, when the state of the queues has come, if not NULL: is the wait pointless? */
+	bool (*pointless)(struct parked *p);
 	void (*wake)(struct parked *p, enum park_outcome outcome, const struct job_row *row);
 };
 
@@ -42,6 +44,8 @@ void wait_stop(void);
 size_t wait_pending(void); /* jobs that somebody waits for */
 /* From the notification listener: the ids of ended jobs, 32 hexadecimal digits each, by commas. */
 void wait_notified(const char *payload);
+/* The state of the queues has come: answers those who wait in vain, as if their time were up. */
+void wait_reconsider(void);
 /* Answers all that are parked, as if their time were up. */
 void wait_expire_all(void);
 
