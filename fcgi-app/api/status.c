@@ -75,12 +75,14 @@ static void deliver(struct lane_item *const *items, size_t n, const PGresult *re
 	}
 	for (size_t k = 0; k < n; k++) {
 		struct status_read *read = (struct status_read *)items[k];
+		const struct job_row *found = NULL;
 
-		if (row_of[k] >= 0)
+		if (row_of[k] >= 0) {
 			job_row_read(res, row_of[k], &row);
-		if (!ask_primary(read, row_of[k] >= 0 ? &row : NULL))
-			finish(read, row_of[k] >= 0 ? STATUS_FOUND : STATUS_MISSING,
-			       row_of[k] >= 0 ? &row : NULL);
+			found = &row;
+		}
+		if (!ask_primary(read, found))
+			finish(read, found ? STATUS_FOUND : STATUS_MISSING, found);
 	}
 }
 
