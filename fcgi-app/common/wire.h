@@ -18,6 +18,7 @@
 #ifndef LONGHAUL_WIRE_H
 #define LONGHAUL_WIRE_H
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,6 +29,7 @@
 
 #define WIRE_FD_SOCKET 3
 #define WIRE_FD_PAGE 4
+#define WIRE_ORPHANED SIGPWR /* the signal that a runner gets when its daemon dies */
 
 #define WIRE_INLINE 65536 /* inputs and results up to this travel inside the job's frames */
 #define WIRE_CHUNK 262144 /* larger ones in pieces of exactly this, but the last */

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/session.h"
 
 #define READ_SIZE 65536
 #define BELL_ANSWERS 32    /* ring at the latest after so many answers */
@@ -29,7 +29,7 @@ int64_t mono_us(void)
 
 void channel_lost(void)
 {
-	kill(0, SIGKILL); /* the runner leads its own group */
+	session_kill(getpid(), getpid()); /* the runner leads a session of its own */
 	_exit(1);
 }
 

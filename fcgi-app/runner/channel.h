@@ -2,7 +2,7 @@
  * channel.h: a runner's end of the socket and the shared memory to its daemon.
  *
  * The runner is single and blocking: it sends and waits. When the daemon is gone there is nobody
- * left to work for, so any failure here ends the runner and its process group.
+ * left to work for, so any failure here ends the runner and whatever it has started.
  */
 #ifndef LONGHAUL_RUNNER_CHANNEL_H
 #define LONGHAUL_RUNNER_CHANNEL_H
@@ -38,7 +38,7 @@ void channel_send(struct channel *ch, enum wire_kind kind, uint32_t ticket, cons
  * for this job) isn't asked for. */
 void channel_done(struct channel *ch, uint32_t ticket, const struct wire_done *done, bool ordered);
 
-/* Ends the runner and whatever it started in its process group. */
+/* Ends the runner and its whole session. May be called from a signal handler. */
 _Noreturn void channel_lost(void);
 
 int64_t mono_us(void);

@@ -19,6 +19,12 @@ static void leave_to_daemon(int signo)
 	(void)signo;
 }
 
+static void on_orphaned(int signo)
+{
+	(void)signo;
+	channel_lost();
+}
+
 static void signals_setup(void)
 {
 	struct sigaction sa = { .sa_handler = leave_to_daemon, .sa_flags = SA_RESTART };
@@ -26,6 +32,8 @@ static void signals_setup(void)
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGHUP, &sa, NULL);
+	sa.sa_handler = on_orphaned;
+	sigaction(WIRE_ORPHANED, &sa, NULL);
 	sa.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &sa, NULL);
 }

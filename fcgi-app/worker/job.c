@@ -3,14 +3,17 @@
  */
 #include "job.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/mem.h"
 #include "type.h"
+#include "worker.h"
 
 #define BUCKETS_MIN 256
+#define TRIM_MS 1000
 
 static struct {
 	struct job **buckets;
@@ -67,11 +70,12 @@ struct job *job_new(const struct uuid *id, struct type *type, const struct job_t
 	size_t client = strlen(texts->client), media_type = strlen(texts->media_type);
 	size_t traceparent = strlen(texts->traceparent), request_id = strlen(texts->request_id);
 	size_t input = texts->input ? texts->input_len : 0;
-	struct job *job = mem_alloc(sizeof(*job) + client + media_type + traceparent + request_id +
-				    input + 5);
+	size_t size = sizeof(struct job) + client + media_type + traceparent + request_id + input +
+		      5;
+	struct job *job = mem_alloc(size);
 	char *at = (char *)(job + 1);
 
-	*job = (struct job){ .id = *id, .type = type, .total = -1, .out.ran_ms = -1 };
+	*job = (struct job){ .id = *id, .type = type, .total = -1, .out.ran_ms = -1, .size = size };
 	list_init(&job->link);
 	job->client = place(&at, texts->client, client);
 	job->media_type = place(&at, texts->media_type, media_type);
@@ -85,7 +89,7 @@ struct job *job_new(const struct uuid *id, struct type *type, const struct job_t
 		resize(table.n_buckets ? 2 * table.n_buckets : BUCKETS_MIN);
 	insert(job);
 	table.n++;
-	type->n_held++;
+	type_holds(type, (int64_t)size);
 	return job;
 }
 
@@ -105,7 +109,7 @@ static void forget(struct job *job)
 		at = &(*at)->next_hash;
 	*at = job->next_hash;
 	table.n--;
-	job->type->n_held--;
+	type_holds(job->type, -(int64_t)job->size);
 	if (job->state == JOB_WAITING && !list_empty(&job->link))
 		job->type->n_waiting--;
 	else if (job->state == JOB_GIVEN)
@@ -148,6 +152,22 @@ void jobs_drop_all(void)
 				job_free(job);
 			}
 		}
+	}
+}
+
+void jobs_trim_step(int64_t now)
+{
+	static int64_t idle_since;
+	static bool was_busy;
+
+	if (table.n > 0) {
+		was_busy = true;
+		idle_since = now;
+	} else if (was_busy && now - idle_since < TRIM_MS) {
+		worker_wake_at(idle_since + TRIM_MS);
+	} else if (was_busy) {
+		was_busy = false;
+		malloc_trim(0);
 	}
 }
 

@@ -90,6 +90,7 @@ struct job {
 	const char *client, *media_type, *traceparent, *request_id; /* never NULL */
 	const char *input;                                          /* NULL = in chunks */
 	size_t input_len;
+	size_t size; /* of all this */
 };
 
 /* What a claim brought, as far as it isn't copied into the job one by one. */
@@ -110,6 +111,9 @@ void jobs_drop_all(void);
 
 /* To its type's list: in front, because it came before those that wait there. */
 void job_take_back(struct job *job);
+
+/* Gives memory back to the system when nothing is held for a while. */
+void jobs_trim_step(int64_t now);
 
 void job_set_message(struct job *job, const char *message);
 

@@ -20,6 +20,7 @@
 #include "drain.h"
 #include "finish.h"
 #include "handout.h"
+#include "job.h"
 #include "lease.h"
 #include "listen.h"
 #include "pool.h"
@@ -65,6 +66,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
 	claim_step(now);
 	chores_step(now);
 	count_file_step(now, false);
+	jobs_trim_step(now);
 	if (worker.life == LIFE_OVER)
 		ev_break(loop, EVBREAK_ALL);
 	ev_timer_stop(loop, &wake_timer);

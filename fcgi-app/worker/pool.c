@@ -11,11 +11,11 @@
 #include <ev.h>
 
 #include "common/log.h"
+#include "common/session.h"
 #include "common/times.h"
 #include "finish.h"
 #include "outcome.h"
 #include "runner.h"
-#include "spawn.h"
 #include "stream.h"
 #include "type.h"
 #include "worker.h"
@@ -59,7 +59,7 @@ static void reap(struct runner *r, int64_t unused)
 	    info.si_pid != r->pid)
 		return;
 	if (r->n_jobs > 0 || info.si_code != CLD_EXITED)
-		spawn_kill_session(r->pid);
+		session_kill(r->pid, r->pid);
 	if (waitpid(r->pid, &status, WNOHANG) == r->pid)
 		runner_died(r, status);
 }

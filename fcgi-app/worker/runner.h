@@ -82,7 +82,7 @@ void runner_pause(struct runner *r, bool pause);
 
 /* SIGKILL to its process group. `why` (static) is for the log; NULL = nothing is said. */
 void runner_kill(struct runner *r, const char *why);
-/* It was reaped (spawn_kill_session() done): deals with the jobs it held once all it sent is read. */
+/* It was reaped (and its session killed): deals with the jobs it held once all it sent is read. */
 void runner_died(struct runner *r, int status);
 /* Lets go of it: it holds no jobs, and is dead. */
 void runner_free(struct runner *r);

@@ -32,6 +32,8 @@ static const struct opt worker_opts[] = {
 	NUM(prefetch, "2000", 0, 20000,
 	    "Most jobs of a type held beyond its slots, when they are short."),
 	NUM(prefetch_ms, "100", 0, 60000, "Jobs are claimed ahead for this much of work."),
+	BYTES(prefetch_bytes, "8MiB", 65536, (int64_t)1 << 30,
+	      "Most memory for jobs of a type held beyond its slots."),
 	NUM(poll_ms, "1000", 10, HOUR,
 	    "How often the queue is looked at when nothing wakes the worker."),
 	NUM(look_back_ms, "1000", 10, HOUR,

@@ -3,11 +3,9 @@
  */
 #include "spawn.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -67,7 +65,7 @@ static _Noreturn void become(const char *path, const char *type, int sock, int p
 	int null;
 
 	setsid();
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_PDEATHSIG, WIRE_ORPHANED);
 	if (getppid() != parent) /* it died before that line */
 		_exit(1);
 	sigaction(SIGPIPE, &sa, NULL);
@@ -119,47 +117,4 @@ no_socket:
 	munmap(out->page, sizeof(*out->page));
 	close(page_fd);
 	return false;
-}
-
-/* The session of a process; -1 if it is gone. */
-static pid_t session_of(const char *pid)
-{
-	char path[64], line[512];
-	const char *p;
-	FILE *f;
-	int sid = -1;
-
-	snprintf(path, sizeof(path), "/proc/%.20s/stat", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return -1;
-	/* pid (name) state ppid pgrp session …: the name may hold anything, also parentheses. */
-	if (fgets(line, sizeof(line), f)) {
-		p = strrchr(line, ')');
-		if (!p || sscanf(p + 1, " %*c %*d %*d %d", &sid) != 1)
-			sid = -1;
-	}
-	fclose(f);
-	return sid;
-}
-
-int spawn_kill_session(pid_t sid)
-{
-	DIR *dir;
-	struct dirent *d;
-	int n = 0;
-
-	kill(-sid, SIGKILL); /* its own group, at once */
-	dir = opendir("/proc");
-	if (!dir)
-		return 0;
-	while ((d = readdir(dir)) != NULL) {
-		pid_t pid = (pid_t)atoi(d->d_name);
-
-		if (pid > 0 && pid != sid && session_of(d->d_name) == sid &&
-		    kill(pid, SIGKILL) == 0)
-			n++;
-	}
-	closedir(dir);
-	return n;
 }

@@ -17,11 +17,7 @@ struct spawned {
 
 /* Starts the program `path` with the two descriptors of wire.h and no others but stderr, an
  * environment without libpq's variables, and the word `type` for those who look at the list of
- * processes. It is killed if this process dies. False and logged if it can't. */
+ * processes. It gets WIRE_ORPHANED if this process dies. False and logged if it can't. */
 bool spawn_runner(const char *path, const char *type, struct spawned *out);
-
-/* Kills what is left of the session that a dead (not yet reaped) runner led: commands that its handler
- * had started, and what those forked away. Returns how many. */
-int spawn_kill_session(pid_t sid);
 
 #endif

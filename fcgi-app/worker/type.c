@@ -62,6 +62,14 @@ void type_ran(struct type *t, int64_t us)
 		t->mean_us += ((double)us - t->mean_us) / RECENT;
 }
 
+void type_holds(struct type *t, int64_t bytes)
+{
+	t->held_bytes += bytes;
+	t->n_held += bytes > 0 ? 1 : -1;
+	if (bytes > 0)
+		t->mean_bytes += ((double)bytes - t->mean_bytes) / RECENT;
+}
+
 int type_capacity(const struct type *t)
 {
 	double ahead;
@@ -83,14 +91,26 @@ int type_batch(const struct type *t)
 	return n > BATCH_MAX ? BATCH_MAX : n < 1 ? 1 : (int)n;
 }
 
+/* Cuts the wish for more jobs than there are slots down to the memory that they may take. */
+static int within_bytes(const struct type *t, int want)
+{
+	int slots = t->n_held < t->cfg.slots ? t->cfg.slots - t->n_held : 0;
+	double ahead = (double)(config.prefetch_bytes - t->held_bytes) / (t->mean_bytes + 1);
+
+	if (want <= slots || ahead >= want)
+		return want;
+	return ahead > slots ? (int)ahead : slots;
+}
+
 int type_want(const struct type *t)
 {
-	int capacity = type_capacity(t), want = capacity - t->n_held;
+	int capacity = type_capacity(t), want = within_bytes(t, capacity - t->n_held);
 
 	if (want <= 0)
 		return 0;
 	/* With a long queue of short jobs, wait until a good part of a batch fits. */
-	if (t->n_waiting > 0 && want < config.claim_batch && want < capacity / 4)
+	if (t->n_waiting > 0 && want < config.claim_batch && want < capacity / 4 &&
+	    t->held_bytes < config.prefetch_bytes / 2)
 		return 0;
 	return want < config.claim_batch ? want : config.claim_batch;
 }

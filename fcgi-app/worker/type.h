@@ -32,6 +32,7 @@ struct type {
 
 	/* jobs in hand */
 	struct link waiting;            /* claimed, not handed to a runner */
+	int64_t held_bytes;             /* memory of the jobs held */
 	int n_waiting, n_given, n_held; /* held: also those whose outcome isn't committed yet */
 
 	/* runners */
@@ -41,7 +42,8 @@ struct type {
 	int64_t broken_until; /* its runners don't start: not tried again before */
 
 	/* speed */
-	double mean_us; /* of the handler, recent jobs weigh more; < 0 = unknown */
+	double mean_us;    /* of the handler, recent jobs weigh more; < 0 = unknown */
+	double mean_bytes; /* memory of a job, recent ones weigh more */
 	int64_t finished, finished_at_beat;
 };
 
@@ -61,6 +63,9 @@ struct type *type_by_id(int32_t id);
 
 /* Takes the time that a job's handler took into the mean. */
 void type_ran(struct type *t, int64_t us);
+
+/* A job of that many bytes is held, or no more (bytes < 0). */
+void type_holds(struct type *t, int64_t bytes);
 
 /* How many jobs may be held in all: the slots and what they will run in the next prefetch_ms. */
 int type_capacity(const struct type *t);

@@ -15,6 +15,7 @@ static int set_up(void **state)
 	config.claim_batch = 500;
 	config.prefetch = 2000;
 	config.prefetch_ms = 100;
+	config.prefetch_bytes = 1000000;
 	t = type_add("t");
 	t->cfg.handler = NULL;
 	t->cfg.slots = 4;
@@ -100,6 +101,25 @@ static void one_slow_job_makes_it_careful_for_a_while(void **state)
 	assert_true(t->mean_us >= 0);
 }
 
+static void large_inputs_are_not_hoarded(void **state)
+{
+	struct type *t = *state;
+
+	run(t, 200, 0);
+	for (int i = 0; i < 100; i++) {
+		type_holds(t, 100000);
+		type_holds(t, -100000);
+	}
+	assert_in_range(type_want(t), 8, 11); /* 1,000,000 bytes */
+	for (int i = 0; i < 20; i++)
+		type_holds(t, 100000);
+	assert_int_equal(type_want(t), 0);
+	while (t->n_held > 2)
+		type_holds(t, -100000);
+	t->held_bytes = 2000000; /* a free slot is always filled */
+	assert_int_equal(type_want(t), 2);
+}
+
 static void types_are_found_by_id(void **state)
 {
 	struct type *t = *state;
@@ -120,6 +140,7 @@ int main(void)
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_slow_job_makes_it_careful_for_a_while, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(large_inputs_are_not_hoarded, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(types_are_found_by_id, set_up, tear_down),
 	};
 
