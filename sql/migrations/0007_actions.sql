@@ -3,11 +3,11 @@
 -- Cancels a client's job. Returns 0 there is none, 1 canceled (it was waiting), 2 its worker has been
 -- told, 3 it was canceled already, 4 it has ended otherwise.
 -- Writes: ready, delayed, lease, outcome, cancel_request, waiter. Locks: the job's row in the queue: waits
--- for a claim that is under way.
+-- for a claim or a finish that is under way, for half a second at most.
 CREATE FUNCTION longhaul.cancel_job(p_id uuid, p_client text) RETURNS smallint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan
-SET enable_seqscan = off SET enable_bitmapscan = off
+SET search_path = pg_catalog, longhaul, pg_temp SET lock_timeout = '500ms'
+SET plan_cache_mode = force_custom_plan SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 DECLARE
     v_job    longhaul.job;
@@ -47,7 +47,13 @@ BEGIN
             RETURN 1;
         END IF;
 
-        SELECT l.boot INTO v_boot FROM longhaul.lease l WHERE l.job_id = p_id FOR UPDATE;
+        -- Locked, so that a put-back under way doesn't miss the request. An import keeps its lease locked
+        -- while it merges: then its worker is told all the same, and may stop the merge.
+        BEGIN
+            SELECT l.boot INTO v_boot FROM longhaul.lease l WHERE l.job_id = p_id FOR UPDATE;
+        EXCEPTION WHEN lock_not_available THEN
+            SELECT l.boot INTO v_boot FROM longhaul.lease l WHERE l.job_id = p_id;
+        END;
         IF FOUND AND v_boot IS NOT NULL THEN
             INSERT INTO longhaul.cancel_request (job_id, boot) VALUES (p_id, v_boot)
             ON CONFLICT (job_id) DO UPDATE SET boot = excluded.boot;

@@ -49,6 +49,19 @@ BEGIN
 END
 $$;
 
+-- Empties a staging table; nobody but the caller uses it. Internal.
+-- TRUNCATE must not wait: a pg_dump that is under way has locked every table until its end.
+CREATE FUNCTION longhaul.empty_staging(p_table text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+BEGIN
+    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE NOWAIT', p_table);
+    EXECUTE 'TRUNCATE ' || p_table;
+EXCEPTION WHEN lock_not_available THEN
+    EXECUTE 'DELETE FROM ' || p_table;
+END
+$$;
+COMMENT ON FUNCTION longhaul.empty_staging(text) IS 'Internal: empties a staging table';
+
 -- Begins an import for the holder of the lease: chooses a staging table that nobody uses, empties
 -- it and returns its name. The choice holds until the end of the transaction, which must also
 -- contain the COPY and import_finish. Raises LH001 if the lease is lost, 53400 if 32 imports run already.
@@ -67,7 +80,7 @@ BEGIN
         IF pg_try_advisory_xact_lock(hashtext('longhaul.account_staging'), i) THEN
             v_table := format('longhaul.account_staging_%s', i);
             IF pg_relation_size(v_table::regclass) > 0 THEN
-                EXECUTE 'TRUNCATE ' || v_table;
+                PERFORM longhaul.empty_staging(v_table);
             END IF;
             RETURN v_table;
         END IF;
@@ -107,6 +120,7 @@ DECLARE
     v_head     text;
     v_text     text;
     v_bytes    bytea;
+    v_at       integer;
     v_seq      integer := 0;
     v_total    bigint := 0;
     v_code     smallint;
@@ -175,13 +189,15 @@ BEGIN
               GROUP BY g.part ORDER BY g.part', v_table)
         LOOP
             v_bytes := v_bytes || convert_to(v_text, 'UTF8');
-            WHILE length(v_bytes) >= 2 * c_chunk LOOP
+            v_at := 1;
+            WHILE length(v_bytes) - v_at >= c_chunk LOOP
                 INSERT INTO longhaul.result_chunk (job_id, gen, seq, data)
-                VALUES (p_job_id, v_gen, v_seq, substr(v_bytes, 1, c_chunk));
-                v_bytes := substr(v_bytes, c_chunk + 1);
+                VALUES (p_job_id, v_gen, v_seq, substr(v_bytes, v_at, c_chunk));
+                v_at := v_at + c_chunk;
                 v_seq := v_seq + 1;
                 v_total := v_total + c_chunk;
             END LOOP;
+            v_bytes := substr(v_bytes, v_at);
         END LOOP;
     END IF;
     v_bytes := v_bytes || '\x5d7d0a'; -- ]} and a line feed
@@ -208,7 +224,7 @@ BEGIN
         RAISE EXCEPTION 'the lease of job % is lost', p_job_id USING ERRCODE = 'LH001';
     END IF;
     PERFORM longhaul.tell_waiters(v_waiters, v_jobs);
-    EXECUTE 'TRUNCATE ' || v_table;
+    PERFORM longhaul.empty_staging(v_table);
     RETURN v_head || '}';
 END
 $$;
