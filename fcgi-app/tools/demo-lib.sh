@@ -85,11 +85,11 @@ make_place()
 		chmod 755 "$far"
 		ln -s "$far" "$demo"
 	fi
+	# The real path: the user may not reach the link.
+	demo=$(cd "$demo" && pwd -P)
 	# Socket paths have at most 107 bytes, wherever the checkout lies.
 	run=$(as_user mktemp -d /tmp/longhaul.XXXXXX)
 	as_user ln -s "$run" "$demo/run"
-	# A real path: nginx and the programs don't care for the link, and the place of a process tells whose it is.
-	demo=$(cd "$demo" && pwd -P)
 	as_user mkdir "$demo/log" "$demo/tmp"
 	bin=$build
 	if ! as_user test -x "$build/longhaul-api"; then

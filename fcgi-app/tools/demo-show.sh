@@ -159,24 +159,29 @@ show_conversation()
 		"$(awk "BEGIN { printf \"%.1f\", $ended - $begun }")" "$plain"
 
 	title "A small import: answered at once with 200"
-	command_line "curl -i $base/v1/accounts/bulk-import -H 'Content-Type: text/csv' --data-binary \$'email,name\\nann@example.com,Ann\\n'"
 	small_import
 	answer "$demo/log/headers"
 	printf '\n'
 	sed 's/^/  /' "$demo/log/body"
 }
 
-# Sends three accounts. On a busy machine the 50 ms that a client waits by default may not be enough.
+# Sends three accounts, and shows the command. By default a submit waits 50 ms for the result; on a busy
+# machine that may not be enough, and the client has to be more patient.
 small_import()
 {
-	local n
+	local n shown=() prefer=()
 
-	for n in 1 2 3; do
-		curl -sS -D "$demo/log/headers" -o "$demo/log/body" -H 'Content-Type: text/csv' \
+	for n in 1 2 3 4; do
+		if [ "$n" -eq 4 ]; then
+			prefer=(-H 'Prefer: wait=10')
+			shown=("-H 'Prefer: wait=10' ")
+		fi
+		curl -sS -D "$demo/log/headers" -o "$demo/log/body" -H 'Content-Type: text/csv' "${prefer[@]}" \
 			--data-binary $'email,name\nann@example.com,Ann\nbob@example.com,Bob\nzoë@example.com,Zoë\n' \
 			"$base/v1/accounts/bulk-import" || die "curl failed."
-		[ "$(answer "$demo/log/headers" | awk 'NR == 1 { print $2 }')" != 200 ] || return 0
+		[ "$(answer "$demo/log/headers" | awk 'NR == 1 { print $2 }')" != 200 ] || break
 	done
+	command_line "curl -i $base/v1/accounts/bulk-import -H 'Content-Type: text/csv' ${shown[*]}--data-binary \$'email,name\nann@example.com,Ann\n…'"
 }
 
 show_rest()

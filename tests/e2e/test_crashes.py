@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import threading
-import time
 import uuid
 
 import pytest
@@ -152,12 +151,13 @@ def test_worker_killed_amid_an_import(make_stack):
         stack.sql("TRUNCATE longhaul.account")
         url = api.submit("/accounts/bulk-import", data, "application/x-ndjson").headers["Location"]
         wait_until(lambda: api.document(url).get("percentComplete", 0) > 0, 30, "progress")
-        boot = stack.value("SELECT w.pid FROM longhaul.lease l JOIN longhaul.worker w USING (boot) WHERE l.job_id = %s",
+        pid = stack.value("SELECT w.pid FROM longhaul.lease l JOIN longhaul.worker w USING (boot) WHERE l.job_id = %s",
                            [url.rsplit("/", 1)[1]])
-        victim = next(w for w in stack.workers if w.pid == boot)
+        victim = next(w for w in stack.workers if w.pid == pid)
         victim.kill()
-        doc = api.completed(url, 90)
-        assert doc["attempt"] == 2
+        api.completed(url, 90)
+        assert stack.value("SELECT w.pid FROM longhaul.outcome o JOIN longhaul.worker w USING (boot) WHERE o.job_id = %s",
+                           [url.rsplit("/", 1)[1]]) != pid, "another worker finished it"
         assert api.get(url + "/results").json() == {"imported": count, "updated": 0, "rejected": 0, "errors": []}
         assert stack.value("SELECT count(*) FROM longhaul.account") == count
         assert stack.value("SELECT count(*) FROM longhaul.account WHERE imported_by <> %s", [url.rsplit("/", 1)[1]]) == 0
@@ -348,23 +348,13 @@ def test_two_workers_run_no_job_twice(make_stack, tmp_path):
     assert stack.value("SELECT count(*) FROM longhaul.lease") == 0
 
 
-@pytest.mark.limit(60)
-def test_reload_loses_no_job(make_stack):
-    """SIGHUP: a new configuration, while jobs run."""
+def test_hangup_disturbs_no_job(make_stack):
+    """A changed configuration needs a restart, and SIGHUP says so; it doesn't end the worker."""
     stack = make_stack(types=("test.act", "noop"))
     api = stack.api()
-    urls = [api.submit("/test/act", json.dumps({"sleep": 0.3, "stdout": f"{n}"})).headers["Location"] for n in range(12)]
-    config = stack.folder / "worker-1.conf"
-    text = config.read_text()
-    assert "slots = 4" in text
-    config.write_text(text.replace("slots = 4", "slots = 2"))
-    for _ in range(3):
-        stack.workers[0].send(signal.SIGHUP)
-        time.sleep(0.1)  # so that the signals aren't one
+    urls = [api.submit("/test/act", json.dumps({"sleep": 0.3, "stdout": f"{n}"})).headers["Location"] for n in range(8)]
+    stack.workers[0].send(signal.SIGHUP)
     for n, url in enumerate(urls):
         assert api.result(url, 30).text == f"{n}"
         assert api.document(url)["attempt"] == 1
-    config.write_text("[worker]\nnonsense = 1\n")
-    stack.workers[0].send(signal.SIGHUP)
-    wait_until(lambda: "nonsense" in stack.workers[0].text(), 10, "a complaint")
-    assert api.result(api.submit("/test/act", b'{"stdout": "old settings"}').headers["Location"]).text == "old settings"
+    assert "SIGHUP" in stack.workers[0].text()

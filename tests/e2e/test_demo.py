@@ -16,6 +16,15 @@ SCRIPT = env.ROOT / "fcgi-app" / "tools" / "demo.sh"
 PROCESSES = ["postgres", "api-1", "api-2", "worker", "nginx"]
 
 
+def alive(pid):
+    """Whether the process runs; one that has ended and wasn't waited for doesn't."""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 class Demo:
     def __init__(self, folder, as_user=None):
         self.build = folder / "build"
@@ -46,7 +55,7 @@ class Demo:
         return self.run("stop")
 
     def running(self):
-        return sorted(n for n, p in self.pids.items() if os.path.exists(f"/proc/{p}"))
+        return sorted(n for n, p in self.pids.items() if alive(p))
 
 
 @pytest.fixture
@@ -100,7 +109,7 @@ def test_from_start_to_stop(demo):
     assert again.returncode == 0, again.stdout + again.stderr
     assert "running" in again.stdout.splitlines()[0]
     assert f'"imported":{count},' in again.stdout
-    assert not [n for n, p in first.items() if os.path.exists(f"/proc/{p}")]
+    assert not [n for n, p in first.items() if alive(p)]
 
     stopped = demo.stop()
     assert stopped.returncode == 0 and "ended" in stopped.stdout
@@ -140,7 +149,7 @@ def test_half_dead_run_is_cleaned_up(demo):
     stray = old.pop("api-2")
     done = demo.start(ACCOUNTS="100")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert not [n for n, p in old.items() if os.path.exists(f"/proc/{p}")]
+    assert not [n for n, p in old.items() if alive(p)]
     os.kill(stray, 15)
 
 

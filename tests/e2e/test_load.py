@@ -34,7 +34,7 @@ def test_a_poll_in_the_same_instant_finds_the_job(stack):
 def test_two_thousand_parked_and_a_poll_meanwhile(make_stack):
     stack = make_stack(apis=2, workers=0, types=("test.idle",))
     many = scaled(2000, 1000)
-    wait = scaled(6, 15)
+    wait = scaled(10, 25)
     api = stack.api()
     url = load.path_of(api.submit("/test/idle").headers["Location"])
     tag = api.get(url[3:]).headers["ETag"]
@@ -76,7 +76,7 @@ def test_two_thousand_parked_and_a_poll_meanwhile(make_stack):
 def test_parked_waits_are_all_answered_with_results(make_stack):
     """Many short waits at once that do end: each gets its own result."""
     stack = make_stack(types=("noop",), type_rows={"noop": {"wait_ms": 20000}}, type_settings={"noop": {"slots": 16}},
-                       api={"state_refresh_ms": 10000})
+                       apis=2)
 
     async def work(connection, n):
         return await connection.request("POST", "/v1/noop", [JSON, ("Prefer", "wait=50")], b"{}")
@@ -172,7 +172,7 @@ def test_idle_processes_are_small(make_stack):
 def test_deep_queue_is_not_waited_for(make_stack):
     """With hours of work ahead, the wait budget can't be met: 202 at once."""
     stack = make_stack(types=("test.act",), type_rows={"test.act": {"wait_ms": 5000, "default_estimate_ms": 60000}},
-                       type_settings={"test.act": {"slots": 1}}, api={"state_refresh_ms": 50})
+                       type_settings={"test.act": {"slots": 1}}, api={"state_refresh_ms": 50}, worker={"drain_ms": 100})
     api = stack.api()
     stack.sql("SELECT count(longhaul.submit('test.act', '{\"sleep\": 60}', p_client => 'crowd')) FROM generate_series(1, 500)")
 
