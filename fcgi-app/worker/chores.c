@@ -167,7 +167,7 @@ void chores_step(int64_t now)
 	if (chores[MAINTAIN].next_at == 0)
 		chores[MAINTAIN].next_at = now + (int64_t)random_below(MAINTAIN_SOON_MS);
 	run(&chores[TYPES], worker.beat, config.types_ms, now);
-	run(&chores[RESCUE], worker.beat, config.rescue_ms, now);
-	run(&chores[PROMOTE], worker.beat, config.promote_ms, now);
+	run(&chores[RESCUE], worker.stream, config.rescue_ms, now);
+	run(&chores[PROMOTE], worker.stream, config.promote_ms, now);
 	run(&chores[MAINTAIN], worker.stream, config.maintain_ms, now);
 }

@@ -157,6 +157,18 @@ static void notify_waiters(struct pgarray *waiters, struct pgarray *ids)
 	db_params_free(&p);
 }
 
+/* The lease is lost; or the job was put back already, by this same outcome, whose answer got lost. */
+static void refused(const struct job *job)
+{
+	enum verdict v = job->out.verdict;
+
+	if (v == VERDICT_COMPLETED || v == VERDICT_FAILED || v == VERDICT_CANCELED)
+		log_warning("an outcome was refused, the lease is lost %s verdict=%d",
+			    job_text(job), v);
+	else
+		log_debug("an outcome was refused %s verdict=%d", job_text(job), v);
+}
+
 /* A row of the answer; a job that several wait for has more than one. */
 static void row_written(struct job *job, int code)
 {
@@ -164,8 +176,7 @@ static void row_written(struct job *job, int code)
 		return;
 	job->out.answered = true;
 	if (code == 0)
-		log_warning("an outcome was refused, the lease of the job is lost %s verdict=%d",
-			    job_text(job), job->out.verdict);
+		refused(job);
 	else if (code == 1 && job->out.stored)
 		log_warning(
 			"a handler said that it had ended its job in the database, but it hadn't %s",

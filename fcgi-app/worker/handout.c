@@ -6,7 +6,7 @@
  */
 #include "handout.h"
 
-#include "common/times.h"
+#include "common/log.h"
 #include "finish.h"
 #include "job.h"
 #include "pool.h"
@@ -95,6 +95,21 @@ static void release_all(struct type *t)
 		finish_release(LIST_ENTRY(t->waiting.next, struct job, link));
 }
 
+/* Jobs that wait and none of our runners becomes free: not for long, and nothing more is claimed
+ * ahead until one does. */
+static void dont_hoard(struct type *t, int64_t now)
+{
+	if (t->stuck_since == 0)
+		t->stuck_since = now;
+	if (now - t->stuck_since >= config.give_back_ms) {
+		log_debug("jobs claimed ahead are put back type=%s n=%d", t->name, t->n_waiting);
+		t->stuck = true;
+		release_all(t);
+	} else {
+		worker_wake_at(t->stuck_since + config.give_back_ms);
+	}
+}
+
 static void handout(struct type *t, int64_t now)
 {
 	while (!list_empty(&t->waiting) && !finish_is_full()) {
@@ -104,8 +119,11 @@ static void handout(struct type *t, int64_t now)
 		if (!r)
 			break;
 		runner_give(r, job);
+		t->stuck_since = 0;
 		pool_watch(now);
 	}
+	if (!list_empty(&t->waiting) && !finish_is_full())
+		dont_hoard(t, now);
 	for (struct link *l = t->runners.next; l != &t->runners; l = l->next) {
 		struct runner *r = LIST_ENTRY(l, struct runner, link);
 

@@ -68,8 +68,9 @@ static void start_done(void *ctx, const struct db_result *r)
 	if (lease.generation != worker.generation || worker.life != LIFE_STARTING)
 		return;
 	if (is_wrong_setup(r)) {
-		log_error("the database isn't set up for this worker sqlstate=%s: %s", r->sqlstate,
-			  r->message);
+		log_error("the database isn't set up for this worker: run longhaul-migrate "
+			  "sqlstate=%s: %s",
+			  r->sqlstate, r->message);
 		exit(EXIT_DATABASE);
 	}
 	if (r->outcome != DB_OK) {

@@ -59,6 +59,8 @@ static const struct opt worker_opts[] = {
 	    "How often runners that work are looked at (timeouts, slow jobs)."),
 	NUM(slow_ms, "20", 1, 60000,
 	    "A runner that is busy with one job for so long gives back the others that it holds."),
+	NUM(give_back_ms, "1000", 10, HOUR,
+	    "Jobs claimed ahead are put back if no runner of this host becomes free for so long."),
 	NUM(runner_start_ms, "10000", 100, HOUR, "A runner that isn't ready by then is killed."),
 	NUM(runner_idle_ms, "60000", 10, HOUR,
 	    "Runners idle for so long are ended, but for one of each type."),

@@ -54,6 +54,8 @@ struct type *type_by_id(int32_t id)
 
 void type_ran(struct type *t, int64_t us)
 {
+	t->stuck = false;
+	t->stuck_since = 0;
 	if (us < 0)
 		us = 0;
 	if (t->mean_us < 0)
@@ -74,7 +76,7 @@ int type_capacity(const struct type *t)
 {
 	double ahead;
 
-	if (t->mean_us < 0)
+	if (t->mean_us < 0 || t->stuck)
 		return t->cfg.slots;
 	ahead = (double)t->cfg.slots * config.prefetch_ms * 1000 /
 		(t->mean_us > OVERHEAD_US ? t->mean_us : OVERHEAD_US);

@@ -35,6 +35,9 @@ struct type {
 	int64_t held_bytes;             /* memory of the jobs held */
 	int n_waiting, n_given, n_held; /* held: also those whose outcome isn't committed yet */
 
+	int64_t stuck_since; /* jobs wait and none could be handed out; 0 = they can */
+	bool stuck;          /* that was for long: no more than the slots are held */
+
 	/* runners */
 	struct link runners;
 	int n_runners;

@@ -30,8 +30,8 @@ struct worker {
 	/* Connections: what must be quick doesn't queue behind what may be slow. */
 	struct db *claim;
 	struct db *finish; /* outcomes and progress */
-	struct db *beat;   /* the lease, rescue, delayed jobs, types */
-	struct db *stream; /* chunks, maintenance */
+	struct db *beat;   /* the lease, types */
+	struct db *stream; /* chunks, and what is done for all: rescue, delayed jobs, upkeep */
 	struct db *listen; /* NULL = poll only */
 
 	enum life life;
