@@ -85,18 +85,39 @@ static bool worth_halving(const struct db_result *result)
 	return strncmp(result->sqlstate, "42", 2) != 0 && strncmp(result->sqlstate, "3F", 2) != 0;
 }
 
-/* Leaves the items under way to be tried again as two halves. */
-static void lane_halve(struct lane *lane)
+static void push_redo(struct lane *lane, struct lane_item *const *items, size_t n)
 {
-	size_t n = lane->n_under_way, half = n / 2;
+	for (size_t i = 0; i < n; i++)
+		items[i]->next = i + 1 < n ? items[i + 1] : NULL;
+	lane->redo[lane->redos++] = (struct lane_part){ items[0], n };
+}
 
-	for (size_t i = 0; i + 1 < n; i++)
-		lane->under_way[i]->next = lane->under_way[i + 1];
-	lane->under_way[half - 1]->next = NULL;
-	lane->under_way[n - 1]->next = NULL;
-	/* A stack: the first half goes out first. */
-	lane->redo[lane->redos++] = (struct lane_part){ lane->under_way[half], n - half };
-	lane->redo[lane->redos++] = (struct lane_part){ lane->under_way[0], half };
+/* Moves the items that could not be at fault to the front; returns how many they are. */
+static size_t innocents_first(struct lane *lane, const char *sqlstate)
+{
+	struct lane_item **items = lane->under_way, *swap;
+	size_t n = 0;
+
+	for (size_t i = 0; lane->ops->suspect && i < lane->n_under_way; i++) {
+		if (lane->ops->suspect(items[i], sqlstate))
+			continue;
+		swap = items[n];
+		items[n++] = items[i];
+		items[i] = swap;
+	}
+	return n;
+}
+
+/* Leaves the items under way to be tried again in two parts. */
+static void lane_halve(struct lane *lane, const char *sqlstate)
+{
+	size_t n = lane->n_under_way, first = innocents_first(lane, sqlstate);
+
+	if (first == 0 || first == n)
+		first = n / 2;
+	/* A stack: the first part goes out first. */
+	push_redo(lane, lane->under_way + first, n - first);
+	push_redo(lane, lane->under_way, first);
 	lane->n_under_way = 0;
 }
 
@@ -110,9 +131,9 @@ static void lane_done(void *ctx, const struct db_result *result)
 		lane->n_under_way = 0;
 	} else if (lane->n_under_way > 1 && worth_halving(result) &&
 		   lane->redos + 2 <= LANE_REDO_MAX) {
-		log_warning("statement over %zu items failed, trying halves: sqlstate=%s",
+		log_warning("statement over %zu items failed, trying parts: sqlstate=%s",
 			    lane->n_under_way, result->sqlstate);
-		lane_halve(lane);
+		lane_halve(lane, result->sqlstate);
 	} else {
 		lane_fail_all(lane, result);
 	}

@@ -29,6 +29,9 @@ struct lane_ops {
 	void (*encode)(struct db_params *params, struct lane_item *const *items, size_t n);
 	/* The statement succeeded: answers every item. */
 	void (*deliver)(struct lane_item *const *items, size_t n, const PGresult *res);
+	/* May be NULL: could this item be why a statement over several failed? Those that could not are
+	 * tried again together, before the halving. */
+	bool (*suspect)(const struct lane_item *item, const char *sqlstate);
 	/* This item failed, alone or with all the others. */
 	void (*fail)(struct lane_item *item, const struct db_result *why);
 };

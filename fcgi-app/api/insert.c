@@ -200,8 +200,15 @@ static void fail(struct lane_item *item, const struct db_result *why)
 	row->done(row, says_busy(why->sqlstate) ? INSERT_AWAY : INSERT_REFUSED, NULL);
 }
 
-static const struct lane_ops fresh_ops = { insert_sql, insert_encode, deliver, fail };
-static const struct lane_ops again_ops = { insert_sql, insert_encode, deliver, fail_again };
+/* What waits too long for a lock waits for another transaction's key. */
+static bool suspect(const struct lane_item *item, const char *sqlstate)
+{
+	return strcmp(sqlstate, "55P03") != 0 || ((const struct insert *)item)->key;
+}
+
+static const struct lane_ops fresh_ops = { insert_sql, insert_encode, deliver, suspect, fail };
+static const struct lane_ops again_ops = { insert_sql, insert_encode, deliver, suspect,
+					   fail_again };
 
 void insert_start(struct app *a)
 {

@@ -102,8 +102,8 @@ static void fail(struct lane_item *item, const struct db_result *why)
 
 #define STATUS_SQL "SELECT * FROM longhaul.status_batch($1, $2, $3)"
 
-static const struct lane_ops plain_ops = { STATUS_SQL, encode_plain, deliver, fail };
-static const struct lane_ops result_ops = { STATUS_SQL, encode_with_result, deliver, fail };
+static const struct lane_ops plain_ops = { STATUS_SQL, encode_plain, deliver, NULL, fail };
+static const struct lane_ops result_ops = { STATUS_SQL, encode_with_result, deliver, NULL, fail };
 
 void status_start(struct app *a)
 {

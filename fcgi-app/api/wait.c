@@ -280,7 +280,7 @@ static void register_fail(struct lane_item *item, const struct db_result *why)
 }
 
 static const struct lane_ops register_ops = { "SELECT longhaul.watch($1, $2)", register_encode,
-					      register_deliver, register_fail };
+					      register_deliver, NULL, register_fail };
 
 static bool can_be_notified(void)
 {
