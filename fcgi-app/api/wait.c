@@ -359,7 +359,7 @@ void park_remove(struct parked *p)
 void wait_notified(const char *payload)
 {
 	struct watched *job;
-	struct uuid id;
+	struct uuid id = { { 0 } };
 
 	for (const char *s = payload; *s;) {
 		size_t n = strcspn(s, ",");
