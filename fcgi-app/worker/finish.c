@@ -22,6 +22,7 @@
 #include "worker.h"
 
 #define ROW_OVERHEAD 128
+#define FEW 16
 #define RETRY_MIN_MS 50
 #define RETRY_MAX_MS 2000
 #define APART_MS 200
@@ -36,6 +37,7 @@ static struct {
 	struct job **batch; /* JOB_WRITING, in the order of the rows */
 	int n_batch, batch_cap;
 	bool forgotten; /* the batch belongs to a lost lease */
+	bool is_busy;   /* the last batch had more than a few rows: worth a wait for more */
 	int limit;      /* rows of the next batch: halved by errors, grows back by successes */
 	int64_t sent_at, retry_at;
 	int retry_ms;
@@ -391,6 +393,7 @@ static void send_batch(int64_t now)
 		pga_init(&arrays[i], elem[i]);
 	fill_batch(now);
 	fin.sent_at = now;
+	fin.is_busy = fin.n_batch > FEW;
 	dbp_uuid(&p, &worker.boot);
 	for (int i = 0; i < N_ARRAYS; i++) {
 		dbp_array(&p, &arrays[i]);
@@ -407,7 +410,7 @@ static void send_batch(int64_t now)
 void finish_step(int64_t now)
 {
 	int limit = fin.limit > 0 ? fin.limit : config.finish_batch;
-	int64_t due = fin.sent_at + config.finish_delay_ms;
+	int64_t due = fin.sent_at + (fin.is_busy ? config.finish_delay_ms : 0);
 
 	if (fin.n_batch > 0 || worker.life != LIFE_LIVE || !db_up(worker.finish))
 		return;

@@ -44,7 +44,7 @@ static const struct opt worker_opts[] = {
 	BYTES(finish_bytes, "4MiB", 65536, 64 << 20,
 	      "Most bytes of results written by one statement."),
 	NUM(finish_delay_ms, "5", 0, 1000,
-	    "Least time between two statements that write outcomes, unless one is full. The first goes at once."),
+	    "Under load, least time between two statements that write outcomes, unless one is full."),
 	BYTES(hold_bytes, "32MiB", 65536, (int64_t)4 << 30,
 	      "While so many bytes of results wait to be written, no job is begun."),
 	BYTES(result_max, "1GiB", 0, (int64_t)1 << 40, "Largest result of a job; 0 = no limit."),
