@@ -7,7 +7,8 @@
 #include <sys/types.h>
 
 /* Kills (SIGKILL) all processes of the session but `except`, whatever process groups they have made
- * for themselves. Uses only system calls, so it may be called from a signal handler. Returns how many. */
+ * for themselves. Uses only system calls, so it may be called from a signal handler. Returns how
+ * many kills there were: one that is slow to die counts more than once; 0 = nobody was there. */
 int session_kill(pid_t sid, pid_t except);
 
 #endif

@@ -15,6 +15,8 @@ python=/usr/bin/python3
 
 mkdir -p "$logs"
 rm -f "$logs/totals"
+marker=
+trap '[ -z "$marker" ] || kill "$marker"' EXIT
 summary=()
 passed_all=0
 failed_all=0
@@ -96,10 +98,18 @@ count() {
 }
 
 run_stage() { # run_stage NAME
-	local name=$1 start=$SECONDS rc passed failed note=
+	local name=$1 start=$SECONDS rc passed failed follower note=
 	echo "==== $name"
-	"stage_$name" 2>&1 | tee "$logs/$name.log"
-	rc=${PIPESTATUS[0]}
+	# Not through a pipe: a process that a failing test has left behind would hold it open for ever.
+	: >"$logs/$name.log"
+	sleep infinity &
+	marker=$!
+	tail -n +1 -s 0.2 -f --pid=$marker "$logs/$name.log" &
+	follower=$!
+	"stage_$name" >>"$logs/$name.log" 2>&1 </dev/null
+	rc=$?
+	{ kill "$marker" && wait "$marker" "$follower"; } 2>/dev/null
+	marker=
 	read -r passed failed < <(count "$logs/$name.log")
 	# A crash has no summary of its own.
 	if [ "$rc" != 0 ] && [ "$failed" = 0 ]; then
