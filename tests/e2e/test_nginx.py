@@ -28,6 +28,27 @@ def test_shipped_files_as_they_are(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_settings_of_the_site_stay_out(make_stack, tmp_path):
+    """What an nginx that already runs may have set for all its sites doesn't change the API's answers."""
+    site = (f"fastcgi_cache_path {tmp_path}/cache keys_zone=site:1m; fastcgi_cache site; fastcgi_cache_key $request_uri;"
+            "fastcgi_cache_valid 200 404 1m; fastcgi_ignore_headers Cache-Control; expires 1d; charset utf-8; charset_types *;"
+            "gzip on; gzip_types *; gzip_min_length 1; gzip_proxied any; fastcgi_intercept_errors on;"
+            "fastcgi_param REMOTE_USER $remote_user; client_max_body_size 10; fastcgi_read_timeout 1;")
+    stack = make_stack(nginx_edit=[("nginx.conf", "tcp_nodelay   on;", "tcp_nodelay on; " + site)])
+    api = stack.api()
+    url = api.submit("/test/cat", b"0123456789 and more", "text/plain").headers["Location"]
+    api.completed(url)
+    doc = api.get(url)
+    assert (doc.headers["Cache-Control"], doc.headers.get("Expires")) == ("private, no-cache", None)
+    assert api.get(url, headers={"If-None-Match": doc.headers["ETag"]}).status_code == 304
+    part = api.get(url + "/results", headers={"Range": "bytes=2-4", "Accept-Encoding": "gzip"})
+    assert (part.status_code, part.content) == (206, b"234")
+    assert part.headers["Content-Type"] == api.get(url + "/results").headers["Content-Type"] == "application/octet-stream"
+    assert stack.api("another").get(url).status_code == 404
+    slow = api.post("/test/act", b'{"sleep": 1.5}', headers={"Prefer": "wait=10"})
+    assert slow.status_code == 200
+
+
 def test_every_status_of_nginx_has_its_words():
     http = (ROOT / "nginx" / "longhaul-http.conf").read_text()
     errors = (ROOT / "nginx" / "longhaul-errors.conf").read_text()
