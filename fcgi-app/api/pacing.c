@@ -153,6 +153,9 @@ void pace_compute(const struct job_row *row, const struct job_type *type,
 		left = left_of_queued(row, type, queue, now);
 		if (left >= 0)
 			done_at = now + left;
+		/* Before its time there is nothing to see, however long it takes then. */
+		if (left < 0 && row->run_at_ms > now)
+			left = row->run_at_ms - now;
 		out->delay_ms = delay_for(left, now - row->created_ms, floor_ms, ceiling_ms);
 	}
 	/* A time in the past would be no estimate. */

@@ -142,6 +142,16 @@ static void run_at(void **state)
 	row.run_at_ms = NOW + 2000;
 	pace = pace_of(&row, &queue);
 	assert_in_range(pace.delay_ms, 2800, 3000);
+
+	/* How long it will take isn't known, but before its time there is nothing to see. */
+	row.run_at_ms = NOW + 3600000;
+	pace = pace_of(&row, &nothing_known);
+	assert_int_equal(pace.estimate_ms, 0);
+	assert_int_equal(pace.delay_ms, CEILING);
+	row.run_at_ms = NOW + 20000;
+	assert_int_equal(pace_of(&row, &nothing_known).delay_ms, 5000);
+	row.run_at_ms = NOW + 2000;
+	assert_in_range(pace_of(&row, &nothing_known).delay_ms, 2000, 2200);
 }
 
 /* Four jobs came at once, long ago: what tells them apart is their order, not their age. */
