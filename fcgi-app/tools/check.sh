@@ -92,9 +92,13 @@ count() {
 				line = substr(line, RSTART + RLENGTH)
 			}
 		}
+		/\(Wstat: .* Failed: [0-9]+\)/          { sub(/.*Failed: /, ""); tap_failed += $0 + 0 }
 		/^Files=[0-9]+, Tests=[0-9]+/          { split($2, n, /[=,]/); tap += n[2] }
-		END                                    { if (passed + failed == 0) passed = tap
-												 print passed + 0, failed + 0 }' "$1"
+		END                                    { if (passed + failed == 0) {
+								passed = tap - tap_failed
+								failed = tap_failed
+							}
+							print passed + 0, failed + 0 }' "$1"
 }
 
 run_stage() { # run_stage NAME
