@@ -28,10 +28,16 @@ BEGIN
             RETURN CASE WHEN v_status = 5 THEN 3 ELSE 4 END;
         END IF;
 
+        -- One place at a time: with both in a list the whole priority is read.
         DELETE FROM longhaul.ready r
-         WHERE r.type_id = v_job.type_id AND r.priority = v_job.priority
-           AND r.seq IN (v_job.seq, v_job.seq - (1::bigint << 62)) AND r.job_id = p_id
+         WHERE r.type_id = v_job.type_id AND r.priority = v_job.priority AND r.seq = v_job.seq AND r.job_id = p_id
         RETURNING r.waiter INTO v_waiter;
+        IF NOT FOUND THEN
+            DELETE FROM longhaul.ready r
+             WHERE r.type_id = v_job.type_id AND r.priority = v_job.priority
+               AND r.seq = v_job.seq - (1::bigint << 62) AND r.job_id = p_id
+            RETURNING r.waiter INTO v_waiter;
+        END IF;
         IF NOT FOUND THEN
             DELETE FROM longhaul.delayed d WHERE d.job_id = p_id;
         END IF;

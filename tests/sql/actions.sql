@@ -33,17 +33,17 @@ SELECT is(pg_temp.rows_of(:'j'), 'job outcome', 'gone from there');
 SELECT job_id AS j FROM t.submit('test', p_run_at => now() + interval '1 hour') \gset
 UPDATE longhaul.delayed SET run_at = now() - interval '1 second';
 SELECT longhaul.promote_due(10) \gset
-SELECT is(t.finish(1, job_id, fence, 5), 1::smallint, 'put back from its new place') FROM t.begin(1, 'test');
+SELECT is(t.finish(1, job_id, fence, 5), 1::smallint, 'put back from its new place') FROM t.start(1, 'test');
 SELECT is(longhaul.cancel_job(:'j', 'alice'), 1::smallint, 'canceled');
 
 SELECT t.job('test') AS j \gset
-SELECT is(t.finish(1, job_id, fence, 5), 1::smallint, 'put back') FROM t.begin(1, 'test');
+SELECT is(t.finish(1, job_id, fence, 5), 1::smallint, 'put back') FROM t.start(1, 'test');
 SELECT is(pg_temp.rows_of(:'j'), 'job lease ready', '(a put-back job keeps its lease row)');
 SELECT is(longhaul.cancel_job(:'j', 'alice'), 1::smallint, 'put back: canceled');
 SELECT is(pg_temp.rows_of(:'j'), 'job outcome', 'gone from both');
 
 SELECT t.job('test') AS j \gset
-SELECT is(t.finish(1, job_id, fence, 3), 1::smallint, 'failed for now') FROM t.begin(1, 'test');
+SELECT is(t.finish(1, job_id, fence, 3), 1::smallint, 'failed for now') FROM t.start(1, 'test');
 SELECT is(longhaul.cancel_job(:'j', 'alice'), 1::smallint, 'between two attempts: canceled');
 SELECT is((SELECT (status, attempt) FROM longhaul.outcome WHERE job_id = :'j'), (5::smallint, 1), 'after one attempt');
 SELECT is(pg_temp.rows_of(:'j'), 'job outcome', 'gone from both');
@@ -58,13 +58,13 @@ SELECT is(t.finish(1, :'j', :f, 5, NULL), 1::smallint, 'its worker hands it back
 SELECT is(t.stands(:'j'), 'Canceled 3.0', 'then it is canceled');
 SELECT is(pg_temp.rows_of(:'j'), 'job outcome', 'all else is gone');
 SELECT t.job('test') AS j \gset
-SELECT fence AS f FROM t.begin(1, 'test') \gset
+SELECT fence AS f FROM t.start(1, 'test') \gset
 SELECT is(longhaul.cancel_job(:'j', 'alice'), 2::smallint, 'running: its worker is told');
 SELECT is(t.finish(1, :'j', :f, 1), 1::smallint, 'but it is done first');
 SELECT is(longhaul.cancel_job(:'j', 'alice'), 4::smallint, 'Completed: not cancelable');
 SELECT is(t.stands(:'j'), 'Completed 3.0', 'it stays so');
 SELECT t.job('test') AS j \gset
-SELECT fence AS f FROM t.begin(1, 'test') \gset
+SELECT fence AS f FROM t.start(1, 'test') \gset
 SELECT is(t.finish(1, :'j', :f, 2), 1::smallint, 'one that fails');
 SELECT is(longhaul.cancel_job(:'j', 'alice'), 4::smallint, 'Failed: not cancelable');
 
@@ -73,7 +73,7 @@ SELECT t.id() AS j \gset
 SELECT longhaul.input_chunk_put(:'j', 0, 'in') AS x \gset
 SELECT code AS c FROM t.submit('test', :'j', p_input => NULL, p_fingerprint => 'f', p_input_size => 2, p_key => 'K') \gset
 SELECT is(longhaul.delete_job(:'j', 'alice'), 2::smallint, 'queued: not deletable');
-SELECT fence AS f FROM t.begin(1, 'test') \gset
+SELECT fence AS f FROM t.start(1, 'test') \gset
 SELECT is(longhaul.delete_job(:'j', 'alice'), 2::smallint, 'running: not deletable');
 SELECT longhaul.result_chunk_put(:'w1', :'j', :f, 0, 'out') AS x \gset
 SELECT is(t.finish(1, :'j', :f, 1, p_result_size => 3), 1::smallint, 'completed');
@@ -90,7 +90,7 @@ SELECT is(code, 5::smallint, 'its key says that it is gone') FROM t.submit('test
 -- ---- retry -----------------------------------------------------------------------------------------------------
 SELECT t.job('test', 3) AS j \gset
 SELECT is(longhaul.retry_job(:'j', 'alice'), 2::smallint, 'queued: not retryable');
-SELECT fence AS f FROM t.begin(1, 'test') \gset
+SELECT fence AS f FROM t.start(1, 'test') \gset
 SELECT is(longhaul.retry_job(:'j', 'alice'), 2::smallint, 'running: not retryable');
 SELECT is(t.finish(1, :'j', :f, 2), 1::smallint, 'failed');
 SELECT is(longhaul.retry_job(:'j', 'bob'), 0::smallint, 'of another client: there is none');

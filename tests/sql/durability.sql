@@ -47,7 +47,7 @@ SELECT is(pg_temp.commits(format('SELECT longhaul.delete_job(%L, ''alice'')', j)
 
 -- An import ends its job in its own transaction, and tells those who wait.
 SELECT job_id AS j FROM t.submit('accounts.bulk-import', p_waiter => 9) \gset
-SELECT fence AS f FROM t.begin(2, 'accounts.bulk-import') \gset
+SELECT fence AS f FROM t.start(2, 'accounts.bulk-import') \gset
 SELECT longhaul.watch(ARRAY[:'j']::uuid[], 7) AS w \gset
 SELECT set_config('synchronous_commit', 'on', true) AS s, longhaul.import_begin(:'j', :'w2', :f) AS staging \gset
 SELECT is(pg_temp.commits(format('SELECT longhaul.import_finish(%L, %L, %s, 1)', :'j', :'w2', :f)), 'on', 'import_finish waits, though it notifies');

@@ -9,7 +9,7 @@ CREATE FUNCTION pg_temp.outcome(p_job uuid) RETURNS text LANGUAGE sql AS $$
       FROM longhaul.outcome WHERE job_id = p_job
 $$;
 CREATE FUNCTION pg_temp.new() RETURNS TABLE (job_id uuid, fence bigint) LANGUAGE sql AS $$
-    SELECT b.* FROM t.job('test') j, LATERAL t.begin(1, CASE WHEN j IS NOT NULL THEN 'test' END) b
+    SELECT b.* FROM t.job('test') j, LATERAL t.start(1, CASE WHEN j IS NOT NULL THEN 'test' END) b
 $$;
 -- ms until a delayed job is due.
 CREATE FUNCTION pg_temp.due(p_job uuid) RETURNS float8 LANGUAGE sql AS $$
@@ -46,7 +46,7 @@ SELECT is(t.finish(1, :'j', :f, 3), 0::smallint, 'the same again: the lease is g
 CREATE FUNCTION pg_temp.again() RETURNS bigint LANGUAGE sql AS $$
     UPDATE longhaul.delayed SET run_at = clock_timestamp();
     SELECT longhaul.promote_due(10);
-    SELECT fence FROM t.begin(1, 'test')
+    SELECT fence FROM t.start(1, 'test')
 $$;
 SELECT pg_temp.again() AS f \gset
 SELECT is(t.finish(1, :'j', :f, 3, p_error => '{"title":"second"}'), 1::smallint, 'the second time');
@@ -55,7 +55,7 @@ SELECT pg_temp.again() AS f \gset
 SELECT is(t.finish(1, :'j', :f, 3, p_error => '{"title":"third"}'), 1::smallint, 'the third time, which is the last');
 SELECT is(pg_temp.outcome(:'j'), 'Failed attempt 3 gen 7 result - - - third', 'failed, with the last problem');
 SELECT longhaul.retry_job(:'j', 'alice') AS r \gset
-SELECT fence AS f FROM t.begin(1, 'test') \gset
+SELECT fence AS f FROM t.start(1, 'test') \gset
 SELECT is(t.finish(1, :'j', :f, 3, p_error => '{"title":"fourth"}'), 1::smallint, 'after a retry by hand');
 SELECT ok(pg_temp.due(:'j') BETWEEN 650 AND 1250, 'attempts and backoff start anew');
 SELECT is((SELECT (attempt, attempt_base) FROM longhaul.lease WHERE job_id = :'j'), (4, 3), 'though they are counted on');
@@ -87,13 +87,13 @@ DELETE FROM longhaul.ready;
 SELECT t.job('test') AS j \gset
 SELECT lives_ok($$ DO 'BEGIN FOR i IN 1 .. 20 LOOP PERFORM t.finish(1, c.job_id, c.fence, 5, NULL) FROM t.claim(1, ''test'') c; END LOOP; END' $$, 'handed back twenty times');
 SELECT is((SELECT (attempt, gen) FROM longhaul.ready WHERE job_id = :'j'), (0, 41), 'burns no attempt');
-SELECT is(t.finish(1, job_id, fence, 5, 500), 1::smallint, 'handed back after it had begun') FROM t.begin(1, 'test');
+SELECT is(t.finish(1, job_id, fence, 5, 500), 1::smallint, 'handed back after it had begun') FROM t.start(1, 'test');
 SELECT is((SELECT (attempt, started_at) FROM longhaul.lease WHERE job_id = :'j'), (0, NULL::timestamptz), 'neither');
 
 -- ---- 6: its runner died -------------------------------------------------------------------------------------
 SELECT is(t.finish(1, job_id, fence, 6, NULL), 1::smallint, 'its runner died before it had begun') FROM t.claim(1, 'test');
 SELECT is((SELECT (l.deaths, l.attempt, r.seq < 0) FROM longhaul.lease l JOIN longhaul.ready r USING (job_id) WHERE job_id = :'j'), (0::smallint, 0, true), 'that counts for nothing');
-SELECT is(t.finish(1, job_id, fence, 6, 500), 1::smallint, 'its runner died in it') FROM t.begin(1, 'test');
+SELECT is(t.finish(1, job_id, fence, 6, 500), 1::smallint, 'its runner died in it') FROM t.start(1, 'test');
 SELECT is((SELECT (deaths, attempt, boot) FROM longhaul.lease WHERE job_id = :'j'), (1::smallint, 0, NULL::uuid), 'once is no failure of the job');
 SELECT ok(pg_temp.due(:'j') BETWEEN 650 AND 1250, 'it is tried again, a little later');
 SELECT pg_temp.again() AS f \gset
@@ -130,9 +130,9 @@ SELECT is((SELECT count(*) FROM longhaul.lease WHERE job_id = :'j' AND fence = :
 SELECT t.worker(3) AS w3 \gset
 DELETE FROM longhaul.ready;
 SELECT t.job('test') AS j \gset
-SELECT fence AS f1 FROM t.begin(3, 'test') \gset
+SELECT fence AS f1 FROM t.start(3, 'test') \gset
 SELECT t.die(3), longhaul.rescue() \gset
-SELECT fence AS f2 FROM t.begin(2, 'test') \gset
+SELECT fence AS f2 FROM t.start(2, 'test') \gset
 SELECT is(longhaul.cancel_job(:'j', 'alice'), 2::smallint, 'canceled while its second worker has it');
 SELECT is(t.finish(3, :'j', :f1, 1), 0::smallint, 'the first one''s finish is refused');
 SELECT is((SELECT boot FROM longhaul.cancel_request WHERE job_id = :'j'), t.boot(2), 'and leaves the request for the second');

@@ -8,7 +8,7 @@ CREATE TABLE pg_temp.last (job uuid, fence bigint, staging text, result text);
 CREATE FUNCTION pg_temp.import(p_rows text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     v_job   uuid := t.job('imp');
-    v_fence bigint := (SELECT fence FROM t.begin(1, 'imp'));
+    v_fence bigint := (SELECT fence FROM t.start(1, 'imp'));
     v_table text := longhaul.import_begin(v_job, t.boot(1), v_fence);
     v_text  text;
 BEGIN
@@ -41,7 +41,7 @@ $$;
 
 -- ---- the staging table ----------------------------------------------------------------------------------
 SELECT t.job('imp') AS j \gset
-SELECT fence AS f FROM t.begin(1, 'imp') \gset
+SELECT fence AS f FROM t.start(1, 'imp') \gset
 SELECT throws_ok(format($$ SELECT longhaul.import_finish('%s', t.boot(1), %s, 1) $$, :'j', :f), '55000', NULL, 'no finish without a begin');
 SELECT is((SELECT count(DISTINCT longhaul.import_begin(:'j', :'w1', :f)) FROM generate_series(1, 5)), 1::bigint, 'a transaction keeps its table');
 SELECT is(t.finish(1, :'j', :f, 4), 1::smallint, '(enough of it)');
@@ -112,14 +112,14 @@ SELECT is((SELECT (jsonb_array_length(r->'errors'), r->'errors'->0->>'line', r->
 
 -- ---- the lease ------------------------------------------------------------------------------------------------
 SELECT t.job('imp') AS j \gset
-SELECT fence AS f FROM t.begin(1, 'imp') \gset
+SELECT fence AS f FROM t.start(1, 'imp') \gset
 SELECT throws_ok(format($$ SELECT longhaul.import_begin('%s', t.boot(2), %s) $$, :'j', :f), 'LH001', NULL, 'another worker can''t begin');
 SELECT throws_ok(format($$ SELECT longhaul.import_begin('%s', t.boot(1), %s) $$, :'j', :f + 1), 'LH001', NULL, 'nor another claim');
 SELECT longhaul.import_begin(:'j', :'w1', :f) AS staging \gset
 SELECT throws_ok(format($$ SELECT longhaul.import_finish('%s', t.boot(2), %s, 1) $$, :'j', :f), 'LH001', NULL, 'nor finish');
 SELECT is(t.finish(1, :'j', :f, 5), 1::smallint, 'the job is taken away meanwhile');
 SELECT throws_ok(format($$ SELECT longhaul.import_finish('%s', t.boot(1), %s, 1) $$, :'j', :f), 'LH001', NULL, 'then the first can''t finish either');
-SELECT fence AS f2 FROM t.begin(2, 'imp') \gset
+SELECT fence AS f2 FROM t.start(2, 'imp') \gset
 SELECT is(longhaul.import_finish(:'j', :'w2', :f2, 1), '{"imported":0,"updated":0,"rejected":0}', 'but the second can');
 SELECT throws_ok(format($$ SELECT longhaul.import_finish('%s', t.boot(2), %s, 1) $$, :'j', :f2), 'LH001', NULL, 'once');
 

@@ -45,7 +45,7 @@ SELECT t.worker(3) AS w3 \gset
 SELECT job_id AS ahead FROM t.claim(3, 'test') \gset
 SELECT is(:'ahead'::uuid, (:'mine'::uuid[])[3], '(a job that is claimed ahead)');
 SELECT t.job('test') AS j \gset
-SELECT fence AS f FROM t.begin(3, 'test') \gset
+SELECT fence AS f FROM t.start(3, 'test') \gset
 SELECT t.progress(3, :'j', :f, 10, 5, 10, 'working') \gset
 SELECT is(longhaul.rescue(), 0, 'as long as the lease runs nothing is taken');
 SELECT t.die(3) \gset
@@ -62,7 +62,7 @@ SELECT is(longhaul.result_chunk_put(:'w3', :'j', :f, 0, 'x'), false, 'and its re
 
 -- A worker that is late but beats before anybody looks goes on.
 SELECT t.worker(4) AS w4 \gset
-SELECT fence AS f, job_id AS j4 FROM t.begin(4, 'test') \gset
+SELECT fence AS f, job_id AS j4 FROM t.start(4, 'test') \gset
 SELECT t.die(4) \gset
 SELECT is((SELECT array_agg(b::text) FROM pg_temp.beat(4) b), '{"(t,)"}', 'a late beat is still in time');
 SELECT is(longhaul.rescue(), 0, 'then nothing is taken');
@@ -81,7 +81,7 @@ DELETE FROM longhaul.ready;
 SELECT t.job('test') AS j \gset
 CREATE FUNCTION pg_temp.kill(n integer) RETURNS integer LANGUAGE sql AS $$
     SELECT t.worker(n);
-    SELECT t.begin(n, 'test');
+    SELECT t.start(n, 'test');
     SELECT t.die(n);
     SELECT longhaul.rescue()
 $$;
@@ -98,7 +98,7 @@ SELECT is((SELECT host_deaths FROM longhaul.lease WHERE job_id = :'j'), 0::small
 
 -- A job whose lease was locked when its worker was found dead is taken by a later rescue.
 SELECT t.worker(21) AS w21 \gset
-SELECT fence AS f FROM t.begin(21, 'test') \gset
+SELECT fence AS f FROM t.start(21, 'test') \gset
 UPDATE longhaul.worker SET dead_at = clock_timestamp(), lease_until = clock_timestamp() WHERE boot = :'w21';
 SELECT is(longhaul.rescue(), 1, 'leases that a dead worker still holds are taken too');
 SELECT is(longhaul.rescue(), 0, 'once');

@@ -50,12 +50,12 @@ BEGIN
 END
 $$;
 SELECT pg_temp.old('brief', '2 hours') AS backoff \gset
-SELECT t.finish(1, job_id, fence, 3) AS c FROM t.begin(1, 'brief') \gset
+SELECT t.finish(1, job_id, fence, 3) AS c FROM t.start(1, 'brief') \gset
 SELECT pg_temp.old('brief', '2 hours') AS claimed \gset
-SELECT fence AS f1 FROM t.begin(1, 'brief') \gset
+SELECT fence AS f1 FROM t.start(1, 'brief') \gset
 SELECT t.progress(1, :'claimed', :f1, 5, 7, 9, 'far') AS p \gset
 SELECT pg_temp.old('brief', '2 hours') AS back \gset
-SELECT t.finish(1, job_id, fence, 5) AS c FROM t.begin(1, 'brief') \gset
+SELECT t.finish(1, job_id, fence, 5) AS c FROM t.start(1, 'brief') \gset
 SELECT pg_temp.old('brief', '2 hours') AS queued \gset
 SELECT job_id AS later FROM t.submit('brief', t.id(clock_timestamp() - interval '2 hours'), p_run_at => now() + interval '1 day') \gset
 SELECT pg_temp.age(:'later', '2 hours') AS a \gset
@@ -81,10 +81,10 @@ SELECT is(longhaul.expire_jobs(10) || ' ' || longhaul.expire_jobs(10) || ' ' || 
 DELETE FROM longhaul.ready;
 SELECT t.id() AS j \gset
 SELECT longhaul.input_chunk_put(:'j', 0, 'in') AS x, (t.submit('test', :'j', p_input => NULL, p_fingerprint => 'f', p_input_size => 2, p_key => 'K')).code \gset
-SELECT fence AS f FROM t.begin(1, 'test') \gset
+SELECT fence AS f FROM t.start(1, 'test') \gset
 SELECT longhaul.result_chunk_put(:'w1', :'j', :f, 0, 'out'), t.finish(1, :'j', :f, 1, p_result_size => 3) \gset
 SELECT t.job('test') AS keeps \gset
-SELECT t.finish(1, job_id, fence, 1) AS c FROM t.begin(1, 'test') \gset
+SELECT t.finish(1, job_id, fence, 1) AS c FROM t.start(1, 'test') \gset
 UPDATE longhaul.outcome SET expires_at = now() - interval '1 second' WHERE job_id = :'j';
 SELECT is(pg_temp.maintain(), true, 'maintain');
 SELECT is((SELECT count(*) FROM longhaul.job WHERE id = :'j') + (SELECT count(*) FROM longhaul.outcome WHERE job_id = :'j')

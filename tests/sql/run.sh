@@ -24,10 +24,12 @@ SCRATCH=$(mktemp -d /tmp/lhtap.XXXXXX)
 trap 'cluster_stop; rm -rf "$SCRATCH"' EXIT
 export MIGRATE MIGRATIONS SCRATCH PG_BIN
 
-createdb longhaul
-PGDATABASE=longhaul "$MIGRATE" >"$SCRATCH/migrate.log" 2>&1 || { cat "$SCRATCH/migrate.log" >&2; exit 1; }
-psql -X -q -d longhaul -v ON_ERROR_STOP=1 -c 'SET client_min_messages = warning' -c 'CREATE EXTENSION pgtap' \
+# Most tests undo what they did; those that must commit make a copy of the template.
+createdb template_longhaul
+PGDATABASE=template_longhaul "$MIGRATE" >"$SCRATCH/migrate.log" 2>&1 || { cat "$SCRATCH/migrate.log" >&2; exit 1; }
+psql -X -q -d template_longhaul -v ON_ERROR_STOP=1 -c 'SET client_min_messages = warning' -c 'CREATE EXTENSION pgtap' \
 	-f "$here/helpers.psql"
+createdb -T template_longhaul longhaul
 
 if [ $# -eq 0 ]; then
 	set -- "$here"/*.sql

@@ -44,7 +44,7 @@ BEGIN
         RETURN 'the view of the days is wrong';
     END IF;
     v_job := t.job('imp');
-    SELECT b.fence INTO v_run FROM t.begin(1, 'imp') b;
+    SELECT b.fence INTO v_run FROM t.start(1, 'imp') b;
     EXECUTE format('INSERT INTO %s (line, email, name, extra, reason) VALUES (1, ''x@example.com'', ''X'', ''{"n":1.5}'', NULL), (2, NULL, NULL, NULL, ''bad'')',
                    longhaul.import_begin(v_job, t.boot(1), v_run.fence));
     PERFORM longhaul.import_finish(v_job, t.boot(1), v_run.fence, 10);

@@ -44,7 +44,7 @@ SELECT t.worker(2) AS w2 \gset
 SELECT fence AS f3 FROM t.claim(2, 'test') \gset
 SELECT t.finish(2, :'j', :f3, 5, NULL) AS released \gset
 SELECT is(pg_temp.look(:'j', 'released', true), 'Queued', 'handed back');
-SELECT fence AS f3 FROM t.begin(2, 'test') \gset
+SELECT fence AS f3 FROM t.start(2, 'test') \gset
 SELECT is(pg_temp.look(:'j', 'third', true), 'InProgress', 'in progress elsewhere');
 SELECT is((SELECT attempt FROM t.status(:'j')), 2, 'a lost host burned no attempt, nor did handing it back');
 SELECT is(t.finish(2, :'j', :f3, 2, p_error => '{"title":"no"}'), 1::smallint, 'failed for good');
@@ -54,7 +54,7 @@ SELECT is((SELECT (error, attempt, ended_at IS NOT NULL, date_trunc('second', ex
 SELECT is(longhaul.retry_job(:'j', 'alice'), 1::smallint, 'once more by hand');
 SELECT is(pg_temp.look(:'j', 'retried', true), 'Queued', 'queued');
 SELECT is((SELECT (error, ended_at, expires_at) FROM t.status(:'j')), (NULL::text, NULL::timestamptz, NULL::timestamptz), 'as if it had not ended');
-SELECT fence AS f4 FROM t.begin(2, 'test') \gset
+SELECT fence AS f4 FROM t.start(2, 'test') \gset
 SELECT is(pg_temp.look(:'j', 'fourth', true), 'InProgress', 'in progress');
 SELECT is(longhaul.cancel_job(:'j', 'alice'), 2::smallint, 'cancel');
 SELECT is((SELECT cancel_requested FROM t.status(:'j')), true, 'asked to cancel');
@@ -111,7 +111,7 @@ SELECT is(longhaul.result_chunk_get(:'j', :g, 0), 'the result'::bytea, 'an inlin
 SELECT is(longhaul.result_chunk_get(:'j', :g, 1), NULL, 'and its last');
 SELECT is(longhaul.result_chunk_get(:'j', :g + 1, 0), NULL, 'another generation''s result isn''t there');
 SELECT is(longhaul.result_chunk_get(:'bobs', 1, 0), NULL, 'nor that of a job that goes on');
-SELECT job_id AS big, fence AS bf FROM t.begin(2, 'test') \gset
+SELECT job_id AS big, fence AS bf FROM t.start(2, 'test') \gset
 SELECT ok(longhaul.result_chunk_put(:'w1'::uuid, :'big', :bf, 0, 'x') = false, 'only the holder of the lease writes results');
 SELECT ok(longhaul.result_chunk_put(t.boot(2), :'big', :bf, 0, 'one') AND longhaul.result_chunk_put(t.boot(2), :'big', :bf, 1, 'two')
           AND longhaul.result_chunk_put(t.boot(2), :'big', :bf, 0, 'one'), 'in pieces, a piece sent again counts once');

@@ -7,14 +7,14 @@ SELECT is((SELECT count(*) FROM longhaul.jobs) + (SELECT count(*) FROM longhaul.
 SELECT t.type('test') AS test, t.type('lonely') AS lonely, t.type('halted', 'paused = true') AS halted, t.worker(1) AS w1, t.worker(2) AS w2, t.worker(3) AS w3 \gset
 SELECT alive FROM longhaul.worker_beat(t.boot(1), 30000, ARRAY[:test, :halted], '{4,1}', '{1,0}', '{2,0}', '{100,NULL}', '{0,0}') \gset
 SELECT t.job('test') AS done \gset
-SELECT t.finish(1, job_id, fence, 1, p_result => 'abc') AS c FROM t.begin(1, 'test') \gset
+SELECT t.finish(1, job_id, fence, 1, p_result => 'abc') AS c FROM t.start(1, 'test') \gset
 SELECT t.job('test') AS failed \gset
-SELECT t.finish(1, job_id, fence, 2, p_error => '{"title":"no"}') AS c FROM t.begin(1, 'test') \gset
+SELECT t.finish(1, job_id, fence, 2, p_error => '{"title":"no"}') AS c FROM t.start(1, 'test') \gset
 SELECT t.job('test') AS runs \gset
-SELECT fence AS f FROM t.begin(1, 'test') \gset
+SELECT fence AS f FROM t.start(1, 'test') \gset
 SELECT t.progress(1, :'runs', :f, 700000, 1, 3, 'a third') AS p, longhaul.cancel_job(:'runs', 'alice') AS c \gset
 SELECT t.job('test') AS orphan \gset
-SELECT fence AS g FROM t.begin(2, 'test') \gset
+SELECT fence AS g FROM t.start(2, 'test') \gset
 SELECT t.die(2), longhaul.worker_stop(t.boot(3)) \gset
 SELECT t.job('test') AS ahead \gset
 SELECT count(*) AS c FROM t.claim(1, 'test') \gset
