@@ -202,13 +202,14 @@ DECLARE
     v_id     uuid := (substr(longhaul.uuid_at(clock_timestamp())::text, 1, 13) || '-7' ||
                       substr(gen_random_uuid()::text, 16, 21))::uuid;
     v_size   bigint := length(p_input);
+    v_media  text := lower(rtrim(split_part(p_media_type, ';', 1)));
     v_code   smallint;
 BEGIN
     SELECT * INTO v_type FROM longhaul.job_type t WHERE t.name = p_type;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'there is no job type "%"', p_type USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF p_media_type IS NULL OR NOT (p_media_type = ANY (v_type.media_types) OR '*/*' = ANY (v_type.media_types)) THEN
+    IF p_media_type IS NULL OR NOT ARRAY[v_media, regexp_replace(v_media, '/.*', '/*'), '*/*'] && lower(v_type.media_types::text)::text[] THEN
         RAISE EXCEPTION 'job type "%" does not accept %', p_type, p_media_type USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF p_input IS NULL THEN

@@ -133,6 +133,11 @@ SELECT throws_ok($$ SELECT longhaul.submit('test', NULL) $$, '22023', NULL, 'no 
 SELECT throws_ok($$ SELECT longhaul.submit('test', '{}', p_client => '') $$, '22023', NULL, 'no client');
 SELECT throws_ok($$ SELECT longhaul.submit('test', '{}', p_run_at => 'infinity') $$, '22023', NULL,
     'a time that never comes: promote_due could not reckon with it');
+UPDATE longhaul.job_type SET media_types = '{text/*,Application/XML}' WHERE name = 'test';
+SELECT lives_ok(format('SELECT longhaul.submit(''test'', ''x'', %L)', m), 'as over HTTP, a type that takes text/* takes ' || m)
+  FROM unnest('{text/plain,text/csv; charset=utf-8,TEXT/HTML ;a=b,application/xml}'::text[]) AS m;
+SELECT throws_ok(format('SELECT longhaul.submit(''test'', ''x'', %L)', m), '22023', NULL, 'and not ' || coalesce(m, 'NULL'))
+  FROM unnest('{textual/plain,text,application/json,"",NULL}'::text[]) AS m;
 UPDATE longhaul.job_type SET max_input_bytes = 300000, media_types = '{*/*}' WHERE name = 'test';
 SELECT throws_ok($$ SELECT longhaul.submit('test', convert_to(repeat('x', 300001), 'UTF8')) $$, '54000', NULL, 'an input that is too large');
 SELECT longhaul.submit('test', convert_to(repeat('x', 262144) || repeat('y', 37856), 'UTF8'), 'text/plain') AS wide \gset
