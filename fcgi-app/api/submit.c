@@ -221,9 +221,6 @@ static void start_upload(struct submit *s)
 	sha256_add(u->hash, s->body.data, s->prefix);
 	req_ref(s->req);
 	if (!upload_begin(u, s->body.data + s->prefix, s->held)) {
-		sha256_free(u->hash);
-		u->hash = NULL;
-		u->state = UPLOAD_OVER;
 		req_body_discard(s->req);
 		upload_done(u, UPLOAD_BUSY, NULL);
 	}

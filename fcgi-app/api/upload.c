@@ -7,12 +7,11 @@
  */
 #include "api/upload.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "api/app.h"
+#include "api/upload_pool.h"
 #include "common/log.h"
-#include "common/mem.h"
 #include "common/sha256.h"
 #include "common/times.h"
 
@@ -20,90 +19,12 @@
 #define QUEUE_MS 30000  /* the longest wait for a turn */
 #define CONNECT_MS 3000 /* and then for the connection to come up */
 #define SETTLE_EVERY_MS 100
-#define SLOT_IDLE_MS 60000 /* a connection not needed for this long is closed */
-
-/* One connection, made when first needed. */
-struct slot {
-	struct db *db; /* NULL = none yet */
-	struct upload *user;
-	bool rolling_back;
-	ev_timer idle;
-};
 
 static struct app *owner;
-static struct slot *slots;
-static int n_slots;
-static struct upload *waiting, **waiting_tail = &waiting;
-static int n_waiting;
 static size_t n_uploads;
 
-static void assign_waiting(void);
 static void send_chunk(struct upload *u);
 static void settle(struct upload *u);
-
-/* ---- the pool --------------------------------------------------------------------------------- */
-
-static void slot_idle(struct ev_loop *loop, ev_timer *w, int revents)
-{
-	struct slot *slot = w->data;
-
-	(void)loop;
-	(void)revents;
-	db_close(slot->db);
-	slot->db = NULL;
-}
-
-static void slot_free(struct slot *slot)
-{
-	slot->user = NULL;
-	slot->rolling_back = false;
-	ev_timer_set(&slot->idle, SLOT_IDLE_MS / 1000., 0.);
-	ev_timer_start(owner->loop, &slot->idle);
-	assign_waiting();
-}
-
-static void rolled_back(void *ctx, const struct db_result *result)
-{
-	(void)result; /* a lost connection rolls back too */
-	slot_free(ctx);
-}
-
-/* Gives the connection back, without what may be open in its transaction. */
-static void slot_release(struct slot *slot)
-{
-	slot->user = NULL;
-	slot->rolling_back = db_exec_simple(slot->db, "ROLLBACK", rolled_back, slot);
-	if (!slot->rolling_back)
-		slot_free(slot);
-}
-
-/* The upload needs its connection no more. The transaction, if there is one, is over: `clean`. */
-static void let_slot_go(struct upload *u, bool clean)
-{
-	struct slot *slot = u->slot;
-
-	u->slot = NULL;
-	if (!slot)
-		return;
-	if (clean)
-		slot_free(slot);
-	else
-		slot_release(slot);
-}
-
-static void unqueue(struct upload *u)
-{
-	struct upload **at = &waiting;
-
-	while (*at && *at != u)
-		at = &(*at)->next;
-	if (!*at)
-		return;
-	*at = u->next;
-	if (!u->next)
-		waiting_tail = at;
-	n_waiting--;
-}
 
 /* ---- the end of an upload --------------------------------------------------------------------- */
 
@@ -111,14 +32,12 @@ static void unqueue(struct upload *u)
 static void close_upload(struct upload *u, bool clean)
 {
 	ev_timer_stop(owner->loop, &u->timer);
-	if (u->state == UPLOAD_QUEUED)
-		unqueue(u);
 	u->state = UPLOAD_OVER;
 	buf_free(&u->chunk);
 	sha256_free(u->hash);
 	u->hash = NULL;
 	n_uploads--;
-	let_slot_go(u, clean);
+	upload_pool_leave(u, clean);
 	req_unref(u->req);
 }
 
@@ -168,7 +87,7 @@ static bool back_from_database(struct upload *u)
 static bool query(struct upload *u, const char *sql, const struct db_params *params,
 		  db_done_fn *done)
 {
-	if (!db_query(u->slot->db, sql, params, done, u))
+	if (!db_query(upload_pool_db(u), sql, params, done, u))
 		return false;
 	req_ref(u->req);
 	return true;
@@ -176,10 +95,19 @@ static bool query(struct upload *u, const char *sql, const struct db_params *par
 
 static bool command(struct upload *u, const char *sql, db_done_fn *done)
 {
-	if (!db_exec_simple(u->slot->db, sql, done, u))
+	if (!db_exec_simple(upload_pool_db(u), sql, done, u))
 		return false;
 	req_ref(u->req);
 	return true;
+}
+
+/* True if what was stored is still in an open transaction, so that it will be there with the job. */
+static bool still_open(struct upload *u)
+{
+	if (db_in_transaction(upload_pool_db(u)))
+		return true;
+	finish(u, UPLOAD_AWAY, NULL);
+	return false;
 }
 
 /* ---- submitting what was stored --------------------------------------------------------------- */
@@ -251,6 +179,8 @@ static bool submit(struct upload *u, db_done_fn *done)
 
 static void all_stored(struct upload *u)
 {
+	if (!still_open(u))
+		return;
 	u->state = UPLOAD_SUBMITTING;
 	sha256_end(u->hash, u->row->fingerprint);
 	u->hash = NULL;
@@ -282,7 +212,7 @@ static void settled(void *ctx, const struct db_result *result)
 
 static void ask_again(struct upload *u)
 {
-	struct db *db = u->slot->db;
+	struct db *db = upload_pool_db(u);
 
 	if (db_in_transaction(db))
 		db_exec_simple(db, "ROLLBACK", NULL, NULL);
@@ -336,6 +266,9 @@ static void send_chunk(struct upload *u)
 	size_t len = u->chunk.len < CHUNK ? u->chunk.len : CHUNK;
 	struct db_params params;
 
+	if (!still_open(u))
+		return;
+
 	db_params_init(&params);
 	dbp_uuid(&params, &u->row->id);
 	dbp_int4(&params, u->chunks);
@@ -361,8 +294,8 @@ static void opened(void *ctx, const struct db_result *result)
 		fail(u, result);
 		return;
 	}
-	if (dbr_rows(result->res) != 1 || !db_in_transaction(u->slot->db)) {
-		finish(u, UPLOAD_AWAY, NULL); /* chunks without a job must not stay */
+	if (dbr_rows(result->res) != 1) {
+		finish(u, UPLOAD_AWAY, NULL);
 		return;
 	}
 	u->row->id = dbr_uuid(result->res, 0, 0);
@@ -378,73 +311,31 @@ static void start_storing(struct upload *u)
 	u->state = UPLOAD_STORING;
 	db_params_init(&params);
 	dbp_uuid(&params, &u->row->id);
-	u->sending = db_exec_simple(u->slot->db, "BEGIN", NULL, NULL) &&
+	u->sending = db_exec_simple(upload_pool_db(u), "BEGIN", NULL, NULL) &&
 		     query(u, "SELECT longhaul.input_open($1)", &params, opened);
 	db_params_free(&params);
 	if (!u->sending)
 		finish(u, UPLOAD_AWAY, NULL);
 }
 
-/* ---- getting a connection ---------------------------------------------------------------------------- */
+/* ---- its connection ---------------------------------------------------------------------------- */
 
-static void slot_state(void *ctx, bool up)
+static void assigned(struct upload *u)
 {
-	struct slot *slot = ctx;
-
-	if (up && slot->user && slot->user->state == UPLOAD_QUEUED)
-		start_storing(slot->user);
+	set_timer(u, CONNECT_MS);
 }
 
-static bool slot_open(struct slot *slot)
+static void connection_up(struct upload *u)
 {
-	const struct database_config *database = &owner->cfg->database;
-	struct db_config config = {
-		.conninfo = database->conninfo,
-		.application_name = "longhaul-api upload",
-		.prepared = database->prepared,
-		.reconnect_min_ms = database->reconnect_min_ms,
-		.reconnect_max_ms = database->reconnect_max_ms,
-		.connect_timeout_ms = database->connect_timeout_ms,
-		.query_timeout_ms = database->query_timeout_ms,
-		.statement_timeout_ms = database->statement_timeout_ms,
-	};
-
-	if (!slot->db)
-		slot->db = db_open(owner->loop, &config, "upload", slot_state, slot);
-	return slot->db != NULL;
+	if (u->state == UPLOAD_QUEUED)
+		start_storing(u);
 }
 
-static struct slot *slot_find(void)
+/* Between two chunks nothing is under way that would tell; the transaction is gone all the same. */
+static void connection_down(struct upload *u)
 {
-	struct slot *found = NULL;
-
-	for (int i = 0; i < n_slots; i++) {
-		if (slots[i].user || slots[i].rolling_back)
-			continue;
-		if (slots[i].db && db_up(slots[i].db))
-			return &slots[i];
-		if (!found)
-			found = &slots[i];
-	}
-	return found;
-}
-
-static void assign_waiting(void)
-{
-	struct slot *slot;
-
-	while (waiting && (slot = slot_find()) && slot_open(slot)) {
-		struct upload *u = waiting;
-
-		unqueue(u);
-		u->slot = slot;
-		slot->user = u;
-		ev_timer_stop(owner->loop, &slot->idle);
-		if (db_up(slot->db))
-			start_storing(u);
-		else
-			set_timer(u, CONNECT_MS);
-	}
+	if (u->state == UPLOAD_STORING)
+		finish(u, UPLOAD_AWAY, NULL);
 }
 
 /* Waited too long for a connection; or it is time to ask again. */
@@ -464,23 +355,19 @@ static void timer_came(struct ev_loop *loop, ev_timer *w, int revents)
 
 bool upload_begin(struct upload *u, const void *head, size_t len)
 {
-	if (n_waiting >= owner->cfg->streams_queue && !slot_find())
-		return false;
 	u->state = UPLOAD_QUEUED;
 	u->row->input_size = 0;
-	n_uploads++;
-	req_ref(u->req);
 	ev_timer_init(&u->timer, timer_came, 0., 0.);
 	u->timer.data = u;
 	set_timer(u, QUEUE_MS);
-	u->next = NULL;
-	*waiting_tail = u;
-	waiting_tail = &u->next;
-	n_waiting++;
+	n_uploads++;
+	req_ref(u->req);
 	if (len > 0)
 		upload_data(u, head, len);
-	assign_waiting();
-	return true;
+	if (u->state == UPLOAD_OVER || upload_pool_enter(u))
+		return true;
+	close_upload(u, false);
+	return false;
 }
 
 bool upload_data(struct upload *u, const char *data, size_t len)
@@ -532,22 +419,13 @@ size_t uploads_pending(void)
 
 void uploads_start(struct app *a)
 {
+	static const struct upload_pool_user user = { assigned, connection_up, connection_down };
+
 	owner = a;
-	n_slots = a->cfg->streams;
-	slots = mem_zalloc((size_t)n_slots * sizeof(*slots));
-	for (int i = 0; i < n_slots; i++) {
-		ev_timer_init(&slots[i].idle, slot_idle, 0., 0.);
-		slots[i].idle.data = &slots[i];
-	}
+	upload_pool_start(a, &user);
 }
 
 void uploads_stop(void)
 {
-	for (int i = 0; i < n_slots; i++) {
-		ev_timer_stop(owner->loop, &slots[i].idle);
-		db_close(slots[i].db);
-	}
-	free(slots);
-	slots = NULL;
-	n_slots = 0;
+	upload_pool_stop();
 }

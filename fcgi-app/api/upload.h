@@ -51,8 +51,8 @@ struct upload {
 		     const struct insert_answer *answer);
 
 	enum upload_state state;
-	struct slot *slot;
-	struct upload *next; /* while it waits for a connection */
+	struct slot *slot;   /* its connection */
+	struct upload *next; /* while it waits for a connection; both are the pool's */
 	struct buf chunk;
 	int32_t chunks; /* sent to the database */
 	bool sending, paused, body_ended;
