@@ -110,8 +110,8 @@ struct json_object *input_error(struct json_object *errors, const char *where, c
 /* Answers 400 invalid-input with errors[] (ownership taken). */
 void reply_invalid(struct request *req, struct json_object *errors);
 
-/* Query string: decodes %XX and '+'; NULL if absent; malformed encoding → *bad = true. */
-char *req_query_arg(struct request *req, const char *name, bool *bad);
+/* Query string: decodes %XX and '+'; NULL if absent, or if *wrong says what is wrong with it. */
+char *req_query_arg(struct request *req, const char *name, const char **wrong);
 
 /* Prefer (RFC 7240): malformed preferences are ignored. */
 struct prefer {

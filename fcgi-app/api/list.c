@@ -94,11 +94,11 @@ static bool read_arguments(struct list *list)
 
 	list->limit = LIMIT_DEFAULT;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		bool bad = false;
-		char *text = req_query_arg(list->req, names[i], &bad);
+		const char *wrong = NULL;
+		char *text = req_query_arg(list->req, names[i], &wrong);
 
-		if (bad)
-			errors = input_error(errors, names[i], "malformed percent-encoding");
+		if (wrong)
+			errors = input_error(errors, names[i], wrong);
 		else if (text)
 			errors = read_argument(list, names[i], text, errors);
 	}

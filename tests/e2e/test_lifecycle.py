@@ -145,6 +145,7 @@ def test_list_created_after(api):
 @pytest.mark.parametrize("query", [
     "status=Done", "status=queued", "limit=0", "limit=-1", "limit=abc", "limit=1e9", "limit=201", "createdAfter=yesterday",
     "createdAfter=2026-13-01T00:00:00Z", "cursor=garbage", "cursor=", "cursor=%00", "status=%ff", "limit=%zz",
+    "status=Queued&status=Failed",
 ])
 def test_list_refuses_wrong_queries(api, query):
     reply = api.get("/jobs?" + query)
