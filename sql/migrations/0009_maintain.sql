@@ -58,7 +58,9 @@ COMMENT ON FUNCTION longhaul.expire_jobs(integer) IS 'Internal: fails jobs older
 -- Internal. Writes: outcome, job, input_chunk, result_chunk, in the order in which delete_job does.
 CREATE FUNCTION longhaul.purge_jobs(p_limit integer) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS $$
+SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan
+-- Only the index on expires_at will do: by any other way all outcomes of all days are read.
+SET enable_seqscan = off SET enable_indexscan = off AS $$
 DECLARE
     v_ids uuid[] := ARRAY(SELECT o.job_id FROM longhaul.outcome o WHERE o.expires_at < now()
                            LIMIT p_limit FOR UPDATE SKIP LOCKED);
