@@ -38,6 +38,7 @@ static const struct problem {
 	{ "not-found", 404, 0, "Not found" },
 	{ "not-retryable", 409, 0, "The job can't be retried" },
 	{ "outcome-unknown", 504, 2, "Outcome unknown" },
+	{ "precondition-failed", 412, 0, "Precondition failed" },
 	{ "queue-full", 503, 5, "The queue is full" },
 	{ "range-not-satisfiable", 416, 0, "Range not satisfiable" },
 	{ "rate-limited", 429, 1, "Too many requests" },

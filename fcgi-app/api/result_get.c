@@ -20,11 +20,21 @@ struct result_get {
 static void answer_no_result(struct request *req, const struct job_type *type,
 			     const struct job_row *row)
 {
-	if (row->status == JOB_CANCELED)
+	if (row->status == JOB_CANCELED) {
 		reply_problem(req, "job-canceled", NULL,
 			      "The job was canceled, so it has no result.");
-	else
-		answer_failure(req, 409, type, row, false);
+		return;
+	}
+	reply_header(req, "Cache-Control", "no-store");
+	answer_failure(req, 409, type, row, false);
+}
+
+/* True if the client wants this result, whatever it is, or names no other. */
+static bool is_wanted(struct request *req, const char *etag)
+{
+	const char *list = req_header(req, "If-Match");
+
+	return !list || etag_listed_strong(list, etag);
 }
 
 /* True if the client has this result already. */
@@ -51,6 +61,10 @@ static void answer_result(struct request *req, const struct job_row *row)
 	const char *etag = result_etag(req, row);
 	enum range_outcome range;
 
+	if (!is_wanted(req, etag)) {
+		reply_problem(req, "precondition-failed", NULL, "The result is another one.");
+		return;
+	}
 	reply_header(req, "Cache-Control", "private, no-cache");
 	reply_header(req, "Accept-Ranges", "bytes");
 	if (not_modified(req, etag)) {

@@ -75,6 +75,13 @@ def test_ranges(api, cat, size):
     assert part("bytes=0-9", If_None_Match=tag).status_code == 304
     assert api.get(url, headers={"If-None-Match": tag}).status_code == 304
 
+    # A client that resumes may insist on the result that it has begun.
+    for good in (tag, "*", '"other", ' + tag):
+        assert part("bytes=0-9", If_Match=good).status_code == 206
+    for bad in ('"other"', "W/" + tag, "", "garbage"):
+        assert_problem(part("bytes=0-9", If_Match=bad), 412, "precondition-failed")
+    assert part("bytes=0-9", If_Match='"other"', If_None_Match=tag).status_code == 412
+
 
 def test_head_of_a_result(api, cat):
     url = cat(b"x" * 100000) + "/results"
@@ -112,8 +119,10 @@ def test_not_finished_is_409(api):
 def test_failed_and_canceled_are_409_with_the_error(api):
     failed = api.submit("/test/act", b'{"exit": 1}').headers["Location"]
     error = api.ended(failed)["error"]
-    body = assert_problem(api.get(failed + "/results"), 409)
+    reply = api.get(failed + "/results")
+    body = assert_problem(reply, 409)
     assert body["error"]["type"] == error["type"]
+    assert reply.headers["Cache-Control"] == "no-store"
     canceled = api.submit("/test/idle").headers["Location"]
     api.post(canceled + "/cancel")
     reply = api.get(canceled + "/results")
