@@ -94,12 +94,14 @@ static enum lh_verdict fail_input(struct lh_job *job, const char *where, const c
 {
 	struct json_object *errors = json_object_new_array(), *error = json_object_new_object();
 	enum lh_verdict verdict;
+	char detail[256];
 
+	snprintf(detail, sizeof(detail), "%s: %s", where, why);
 	json_add_str(error, "where", where);
 	json_add_str(error, "why", why);
 	json_object_array_add(errors, error);
 	verdict = lh_fail(job, "invalid-input", 422, "The file is broken; nothing was imported",
-			  NULL, json_text(errors, NULL));
+			  detail, json_text(errors, NULL));
 	json_object_put(errors);
 	return verdict;
 }

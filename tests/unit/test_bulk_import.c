@@ -278,6 +278,7 @@ static void broken_file(void **state)
 	assert_int_equal(job.status, 422);
 	assert_string_equal(job.errors,
 			    "[{\"where\":\"element 2\",\"why\":\"The array ends too early.\"}]");
+	assert_string_equal(job.detail, "element 2: The array ends too early.");
 	job_init(&job, "text/csv", "email\n", 6);
 	job.info.lease_fence = GOOD;
 	assert_int_equal(lh_handler_bulk_import.run(&job, handler), LH_FAILED);
