@@ -14,7 +14,7 @@ CREATE FUNCTION longhaul.api_types(
     OUT poll_max_ms integer, OUT paused boolean, OUT max_queued bigint, OUT default_estimate_ms integer)
 RETURNS SETOF record
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
-    SELECT t.type_id, t.name, t.submit_path, t.collection, t.wait_ms, array_to_string(t.media_types, ','),
+    SELECT t.type_id, t.name, t.submit_path, t.collection, t.wait_ms, array_to_string(t.media_types, ', '),
            t.max_input_bytes, extract(epoch FROM t.retention)::bigint, t.poll_min_ms, t.poll_max_ms, t.paused,
            t.max_queued, t.default_estimate_ms
       FROM longhaul.job_type t ORDER BY t.type_id
