@@ -226,6 +226,16 @@ static void read_job(struct watched *job, bool tick_only)
 	}
 }
 
+/* Whether anybody's wait has begun. Before that the job may not be committed yet: a read would find
+ * nothing, and its answer could come when the wait has begun. */
+static bool any_armed(const struct watched *job)
+{
+	for (const struct parked *p = job->waiters; p; p = p->next)
+		if (p->armed)
+			return true;
+	return false;
+}
+
 static void tick_came(struct ev_loop *loop, ev_timer *w, int revents)
 {
 	int64_t recent = mono_ms() - owner->cfg->tick_ms / 2;
@@ -236,7 +246,7 @@ static void tick_came(struct ev_loop *loop, ev_timer *w, int revents)
 	(void)revents;
 	for (job = all; job; job = next) {
 		next = job->next;
-		if (job->reading || !job->waiters || job->read_at > recent)
+		if (job->reading || job->read_at > recent || !any_armed(job))
 			continue;
 		read_job(job, true);
 	}
@@ -366,11 +376,7 @@ void wait_notified(const char *payload)
 
 		if (n == 32 && hex_decode(s, 32, id.b) && (job = find_watched(&id)) &&
 		    job->waiters) {
-			bool armed = false;
-
-			for (struct parked *p = job->waiters; p; p = p->next)
-				armed = armed || p->armed;
-			if (armed)
+			if (any_armed(job))
 				read_job(job, false);
 			else
 				job->notified = true;
