@@ -89,7 +89,7 @@ def test_api_process_killed_under_load(make_stack):
             victim.kill()
             run.wait(scaled(200, 30))
             victim.start()
-            wait_until(lambda: stack.socket(n % 2 + 1).exists(), 10, "the socket")
+            stack.wait_api(n % 2 + 1)
             run.wait(scaled(200, 30))
     assert run.refused == [] and run.broken == 0, (run.refused[:20], run.broken)
     assert_once_each(run)
@@ -114,7 +114,7 @@ def test_api_process_ended_by_sigterm_under_load(make_stack):
             run.wait(scaled(200, 30))
             assert stack.apis[n % 2].stop() == 0
             stack.apis[n % 2].start()
-            wait_until(lambda: stack.socket(n % 2 + 1).exists(), 10, "the socket")
+            stack.wait_api(n % 2 + 1)
     for poll in polls:
         poll.join()
     assert {r.status_code for r in parked} <= {200, 304}

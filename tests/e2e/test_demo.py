@@ -89,7 +89,8 @@ def test_from_start_to_stop(demo):
     # The env file, the URLs, and the curl line that it printed.
     sourced = subprocess.run(["sh", "-c", f". {demo.folder}/env && curl -s $BASE_URL/readyz -o /dev/null -w '%{{http_code}} ' "
                               "&& psql -XAtc 'SELECT count(*) FROM longhaul.account'"], capture_output=True, text=True)
-    assert sourced.stdout.split() == ["200", str(count + 3)], sourced
+    status, stored = sourced.stdout.split()
+    assert status == "200" and int(stored) >= count + 3, sourced
     try_it = re.search(r"(curl -i \S+/word-count .*)$", said, re.M).group(1)
     answer = subprocess.run(["sh", "-c", try_it], capture_output=True, text=True).stdout
     assert re.match(r"HTTP/1.1 20[02] ", answer), answer

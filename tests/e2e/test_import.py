@@ -117,9 +117,9 @@ def test_no_last_line_feed_and_empty_lines(api):
 
 
 def test_progress_is_seen(make_stack):
-    stack = make_stack(worker={"progress_ms": 10})
+    stack = make_stack(worker={"progress_ms": 10}, api={"tick_ms": 20})
     api = stack.api()
-    data = ndjson(accounts("progress", scaled(200000, 50000)))
+    data = ndjson(accounts("progress", scaled(200000, 150000)))
     url = api.submit("/accounts/bulk-import", data, "application/x-ndjson").headers["Location"]
     seen = []
     headers = {}

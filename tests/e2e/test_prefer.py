@@ -45,20 +45,21 @@ def test_respond_async_with_wait_is_up_to(api):
 
 def test_wait_is_capped_by_configuration(make_stack):
     api = make_stack(workers=0, api={"wait_max_s": 1}).api()
-    reply, seconds = timed(lambda: api.post("/test/idle", headers={"Prefer": "wait=50"}))
-    assert reply.status_code == 202
-    assert 0.9 <= seconds < 5 * PATIENCE
-    assert reply.headers["Preference-Applied"] == "wait=1"
+    for asked in ("50", "99999999999999999999"):
+        reply, seconds = timed(lambda: api.post("/test/idle", headers={"Prefer": f"wait={asked}"}))
+        assert reply.status_code == 202
+        assert 0.9 <= seconds < 5 * PATIENCE
+        assert reply.headers["Preference-Applied"] == "wait=1"
 
 
 @pytest.mark.parametrize("prefer", [
-    "wait=abc", "wait=-1", "wait", "wait=", "wait=1.5", "wait=99999999999999999999", ";;;", "=", "return=minimal",
+    "wait=abc", "wait=-1", "wait", "wait=", "wait=1.5", ";;;", "=", "return=minimal",
     'wait="x', "respond-asynchronously", "x" * 4000,
 ])
 def test_malformed_preferences_are_ignored(api, prefer):
     reply, seconds = timed(lambda: api.post("/test/idle", headers={"Prefer": prefer}))
     assert reply.status_code == 202
-    assert seconds < 5 * PATIENCE or prefer.endswith("9999")
+    assert seconds < 5 * PATIENCE
     assert "respond-async" not in reply.headers.get("Preference-Applied", "")
 
 

@@ -88,8 +88,10 @@ class Cluster:
             conn.close()
 
     def migrate(self, database):
-        subprocess.run([env.ROOT / "sql" / "longhaul-migrate"], check=True, stdout=subprocess.PIPE,
-                       stderr=subprocess.STDOUT, env={**os.environ, **self.environ(database)})
+        done = subprocess.run([env.ROOT / "sql" / "longhaul-migrate"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              env={**os.environ, **self.environ(database)}, text=True)
+        if done.returncode != 0:
+            raise RuntimeError("longhaul-migrate failed:\n" + done.stdout)
 
     def new_database(self):
         """A database with the schema; the migrations run once, further ones are copies."""

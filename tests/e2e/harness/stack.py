@@ -144,13 +144,16 @@ class Stack:
     def wait_ready(self):
         for n, daemon in enumerate(self.apis):
             if daemon.alive():
-                env.wait_until(self.socket(n + 1).exists, 20, f"the socket of {daemon.name}")
-                env.wait_until(lambda: self.ask(n + 1, "/readyz") == 200, 20, f"{daemon.name} to be ready")
+                self.wait_api(n + 1)
         if self.workers:
             expected = len(self.workers)
             env.wait_until(lambda: self.value(
-                "SELECT count(*) FROM longhaul.worker WHERE stopped_at IS NULL AND dead_at IS NULL") >= expected,
-                20, "the workers to register")
+                "SELECT count(DISTINCT boot) FROM longhaul.worker_type JOIN longhaul.worker USING (boot) "
+                "WHERE stopped_at IS NULL AND dead_at IS NULL") >= expected, 20, "the workers to serve")
+
+    def wait_api(self, n):
+        """Until API process n takes requests and reaches the database."""
+        env.wait_until(lambda: self.ask(n, "/readyz") == 200, 20, f"API process {n} to be ready")
 
     def ask(self, n, uri):
         """The status that API process n answers to a GET on its own socket; None if it doesn't."""
