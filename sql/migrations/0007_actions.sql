@@ -95,7 +95,8 @@ $$;
 COMMENT ON FUNCTION longhaul.delete_job(uuid, text) IS 'Removes a client''s ended job';
 
 -- Queues a client's Failed or Canceled job again. Returns 0 there is none, 1 queued, 2 it is live or Completed.
--- Writes: outcome, lease, ready.
+-- One whose time has not come yet goes on waiting for it.
+-- Writes: outcome, lease, ready or delayed.
 CREATE FUNCTION longhaul.retry_job(p_id uuid, p_client text) RETURNS smallint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan AS $$
@@ -105,8 +106,9 @@ DECLARE
     v_seq      bigint;
     v_gen      integer;
     v_attempt  integer;
+    v_run_at   timestamptz;
 BEGIN
-    SELECT j.type_id, j.priority, j.seq INTO v_type, v_priority, v_seq
+    SELECT j.type_id, j.priority, j.seq, j.run_at INTO v_type, v_priority, v_seq, v_run_at
       FROM longhaul.job j WHERE j.id = p_id AND j.client = p_client;
     IF NOT FOUND THEN
         RETURN 0;
@@ -118,9 +120,14 @@ BEGIN
     END IF;
     INSERT INTO longhaul.lease (job_id, type_id, priority, gen, attempt, attempt_base, seq)
     VALUES (p_id, v_type, v_priority, v_gen, v_attempt, v_attempt, v_seq);
-    INSERT INTO longhaul.ready (type_id, priority, gen, attempt, seq, job_id)
-    VALUES (v_type, v_priority, v_gen, v_attempt, v_seq - (1::bigint << 62), p_id);
-    PERFORM pg_notify('longhaul_wake', v_type::text);
+    IF v_run_at > now() THEN
+        INSERT INTO longhaul.delayed (job_id, run_at, type_id, priority, gen, attempt, seq)
+        VALUES (p_id, v_run_at, v_type, v_priority, v_gen, v_attempt, v_seq);
+    ELSE
+        INSERT INTO longhaul.ready (type_id, priority, gen, attempt, seq, job_id)
+        VALUES (v_type, v_priority, v_gen, v_attempt, v_seq - (1::bigint << 62), p_id);
+        PERFORM pg_notify('longhaul_wake', v_type::text);
+    END IF;
     RETURN 1;
 END
 $$;

@@ -110,6 +110,16 @@ SELECT longhaul.cancel_job(:'j', 'alice') AS c \gset
 UPDATE longhaul.outcome SET expires_at = now() - interval '1 second' WHERE job_id = :'j';
 SELECT is(longhaul.retry_job(:'j', 'alice'), 2::smallint, 'past its retention: not retryable');
 
+SELECT job_id AS j FROM t.submit('test', p_run_at => now() + interval '1 hour') \gset
+SELECT longhaul.cancel_job(:'j', 'alice') AS c, longhaul.retry_job(:'j', 'alice') AS r \gset
+SELECT is((:c, :r), (1, 1), 'canceled before its time, and queued again');
+SELECT is(pg_temp.rows_of(:'j'), 'delayed job lease', 'it still waits for its time');
+SELECT is((SELECT run_at FROM longhaul.delayed WHERE job_id = :'j'), now() + interval '1 hour', 'the one that its client wanted');
+SELECT is(t.stands(:'j'), 'Queued 3.0', 'its status');
+UPDATE longhaul.delayed SET run_at = now() - interval '1 second';
+SELECT longhaul.promote_due(10) \gset
+SELECT is((SELECT job_id FROM t.start(1, 'test')), :'j', 'then it runs');
+
 -- ---- job types ---------------------------------------------------------------------------------------------------
 SELECT throws_ok('DELETE FROM longhaul.job_type WHERE name = ''test''', '23503', NULL, 'a type with jobs can''t be deleted: they could neither run nor end');
 SELECT t.type('unused') AS unused \gset
