@@ -9,6 +9,7 @@
 #include "common/db.h"
 #include "common/log.h"
 #include "common/times.h"
+#include "lease.h"
 #include "type.h"
 #include "worker.h"
 
@@ -55,6 +56,7 @@ static void take_type(struct type *t, const struct db_result *r, int row)
 
 	if (t->id == 0 || t->paused != paused) {
 		claim_look_back();
+		lease_beat();
 		log_info("type %s id=%d paused=%s", t->name, (int)dbr_int4(r->res, row, 0),
 			 paused ? "yes" : "no");
 	}

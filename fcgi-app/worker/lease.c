@@ -39,7 +39,7 @@ bool lease_open(void)
 	return true;
 }
 
-void lease_up(void)
+void lease_beat(void)
 {
 	lease.next_at = 0;
 }

@@ -9,7 +9,7 @@
 
 /* Takes a new identity; it will be registered when the database is there. */
 bool lease_open(void);
-void lease_up(void); /* the connection came up */
+void lease_beat(void); /* the next beat goes at once */
 void lease_step(int64_t now);
 
 /* The lease is gone: kills all handlers, drops all jobs and starts again as somebody else. */

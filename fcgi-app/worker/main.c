@@ -113,7 +113,7 @@ static void beat_state(void *ctx, bool up)
 {
 	(void)ctx;
 	if (up)
-		lease_up();
+		lease_beat();
 }
 
 static struct db *connect_to(const char *label, const char *application_name, int query_timeout_ms,

@@ -244,6 +244,13 @@ def test_new_type_is_served_without_a_restart(make_stack):
 
 # ---- failures and attempts ----
 
+def test_a_new_worker_says_at_once_what_it_serves(make_stack):
+    """Its types' ids come after its registration; who looks at the workers must not wait for the next beat."""
+    stack = make_stack(worker={"beat_ms": 15000, "lease_ms": 40000})
+    serves, age = stack.query("SELECT serves, extract(epoch FROM now() - started_at) FROM longhaul.workers")[0]
+    assert "test.act" in serves and age < 10
+
+
 def test_temporary_failure_is_tried_again(api, tmp_path):
     tmp_path.chmod(0o777)
     url = api.submit("/test/act", b'{"exit": 75, "once": "%s"}' % bytes(tmp_path / "flag")).headers["Location"]
