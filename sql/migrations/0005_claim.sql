@@ -20,16 +20,21 @@ COMMENT ON FUNCTION longhaul.worker_start(uuid, text, integer, text, integer) IS
 -- Writes: lease, ready, delayed, cancel_request.
 CREATE FUNCTION longhaul.put_back(p_job_ids uuid[], p_delay_ms bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, longhaul, pg_temp SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET search_path = pg_catalog, longhaul, pg_temp SET enable_seqscan = off SET enable_nestloop = off SET enable_mergejoin = off
 AS $$
 BEGIN
-    WITH u AS (
+    WITH u AS MATERIALIZED (
         SELECT * FROM unnest(p_job_ids, p_delay_ms) AS x(id, delay_ms) ORDER BY x.id
-    ), l AS (
+    ), y AS (
         UPDATE longhaul.lease SET boot = NULL, fence = NULL, gen = lease.gen + 1, change = 0, claimed_at = NULL,
                started_at = NULL, progress_at = NULL, done = NULL, total = NULL, message = NULL
-          FROM u WHERE lease.job_id = u.id
-        RETURNING lease.job_id, lease.type_id, lease.priority, lease.gen, lease.attempt, lease.seq, lease.waiter, u.delay_ms
+         WHERE lease.ctid = ANY (ARRAY( -- one by one through the index, whatever the statistics say: see finish_batch
+                   SELECT x.place FROM u
+                    CROSS JOIN LATERAL (SELECT z.ctid AS place FROM longhaul.lease z WHERE z.job_id = u.id OFFSET 0) x))
+        RETURNING lease.*
+    ), l AS MATERIALIZED (
+        SELECT y.job_id, y.type_id, y.priority, y.gen, y.attempt, y.seq, y.waiter, u.delay_ms
+          FROM y JOIN u ON u.id = y.job_id
     ), r AS (
         INSERT INTO longhaul.ready (type_id, priority, gen, attempt, seq, waiter, job_id)
         SELECT l.type_id, l.priority, l.gen, l.attempt, l.seq - (1::bigint << 62), l.waiter, l.job_id
@@ -135,6 +140,7 @@ RETURNS SETOF record
 LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 500
 SET search_path = pg_catalog, longhaul, pg_temp
 SET plan_cache_mode = force_custom_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = on
+SET enable_nestloop = off SET enable_mergejoin = off
 SET jit = off
 AS $$
 DECLARE
@@ -172,7 +178,7 @@ CREATE FUNCTION longhaul.claim(
 RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_nestloop = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
     v_types  integer[] := '{}';
@@ -270,7 +276,12 @@ BEGIN
         ), again AS (
             UPDATE longhaul.lease l SET boot = p_boot, fence = n.new_fence, gen = n.gen + 1, attempt = n.attempt + 1,
                    change = 0, claimed_at = clock_timestamp()
-              FROM n WHERE n.gen > 1 AND l.job_id = n.job_id
+              FROM n
+             WHERE n.gen > 1 AND l.job_id = n.job_id
+               AND l.ctid = ANY (ARRAY( -- one by one through the index, whatever the statistics say: see finish_batch
+                       SELECT x.place FROM n AS m
+                        CROSS JOIN LATERAL (SELECT z.ctid AS place FROM longhaul.lease z WHERE z.job_id = m.job_id OFFSET 0) x
+                        WHERE m.gen > 1))
             RETURNING l.*
         )
         SELECT array_agg(ROW(x.*)::longhaul.lease), (SELECT count(*) FROM n) INTO v_some, v_rows
@@ -320,7 +331,7 @@ CREATE FUNCTION longhaul.progress_batch(
 RETURNS SETOF uuid
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_seqscan = off SET enable_nestloop = off SET enable_mergejoin = off
 AS $$
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
@@ -328,13 +339,14 @@ BEGIN
     WITH u AS MATERIALIZED (
         SELECT * FROM unnest(p_job_ids, p_fences, p_age_ms, p_done, p_total, p_messages)
                       AS x(id, fence, age_ms, done, total, message) ORDER BY x.id
-    ), free AS (
+    ), free AS MATERIALIZED (
         -- A row that is locked is being ended by its own holder, or taken from it: a merge may hold it for
         -- minutes, and the other jobs' progress must not wait for that.
-        SELECT l.job_id, u.fence, u.age_ms, u.done, u.total, u.message
-          FROM u JOIN longhaul.lease l ON l.job_id = u.id
-         WHERE l.boot = p_boot AND l.fence = u.fence
-           FOR NO KEY UPDATE OF l SKIP LOCKED
+        SELECT l.job_id, l.place, u.fence, u.age_ms, u.done, u.total, u.message
+          FROM u
+          CROSS JOIN LATERAL (SELECT z.job_id, z.ctid AS place FROM longhaul.lease z
+                               WHERE z.job_id = u.id AND z.boot = p_boot AND z.fence = u.fence
+                                 FOR NO KEY UPDATE SKIP LOCKED) l
     ), held AS (
         UPDATE longhaul.lease l
            SET started_at = coalesce(l.started_at, clock_timestamp() - f.age_ms * interval '1 ms'),
@@ -343,10 +355,13 @@ BEGIN
                done = coalesce(f.done, l.done),
                total = coalesce(f.total, l.total),
                message = coalesce(f.message, l.message)
-          FROM free f WHERE l.job_id = f.job_id AND l.boot = p_boot AND l.fence = f.fence
+          FROM free f
+         WHERE l.ctid = ANY (ARRAY(SELECT x.place FROM free x))
+           AND l.job_id = f.job_id AND l.boot = p_boot AND l.fence = f.fence
     )
     SELECT u.id FROM u
-     WHERE NOT EXISTS (SELECT FROM longhaul.lease l WHERE l.job_id = u.id AND l.boot = p_boot AND l.fence = u.fence);
+     WHERE (SELECT true FROM longhaul.lease l
+             WHERE l.job_id = u.id AND l.boot = p_boot AND l.fence = u.fence LIMIT 1) IS NULL;
 END
 $$;
 COMMENT ON FUNCTION longhaul.progress_batch(uuid, uuid[], bigint[], integer[], bigint[], bigint[], text[])

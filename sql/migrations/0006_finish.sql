@@ -129,7 +129,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp
 -- A row that somebody else keeps locked must not hold up the others: the caller sets it apart.
 SET lock_timeout = '500ms'
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off
+SET enable_seqscan = off SET enable_nestloop = off SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off
 AS $$
 DECLARE
     c_retry_max CONSTANT bigint := 2592000000; -- 30 days
@@ -148,9 +148,9 @@ BEGIN
     IF 0 = ANY (v_status) THEN
         -- All rows of the batch, so that they are locked in one order. And in a statement of its own: the next
         -- one must see every cancel that was accepted before the lock was had.
-        PERFORM FROM unnest(p_job_ids, p_fences) AS u(id, fence)
-                JOIN longhaul.lease l ON l.job_id = u.id AND l.boot = p_boot AND l.fence = u.fence
-          ORDER BY u.id FOR UPDATE OF l;
+        PERFORM FROM (SELECT * FROM unnest(p_job_ids, p_fences) AS x(id, fence) ORDER BY x.id) u
+                CROSS JOIN LATERAL (SELECT FROM longhaul.lease l
+                                     WHERE l.job_id = u.id AND l.boot = p_boot AND l.fence = u.fence FOR UPDATE) l;
         FOR r IN
             SELECT u.n, u.verdict, u.retry_ms, u.error, u.ran_ms IS NOT NULL OR l.started_at IS NOT NULL AS begun,
                    l.job_id, l.attempt, l.attempt_base, l.deaths,
@@ -158,7 +158,8 @@ BEGIN
                    EXISTS (SELECT FROM longhaul.cancel_request c WHERE c.job_id = l.job_id) AS cancel
               FROM unnest(p_job_ids, p_fences, p_verdicts, p_retry_ms, p_errors, p_ran_ms)
                    WITH ORDINALITY AS u(id, fence, verdict, retry_ms, error, ran_ms, n)
-              JOIN longhaul.lease l ON l.job_id = u.id AND l.boot = p_boot AND l.fence = u.fence
+              CROSS JOIN LATERAL (SELECT * FROM longhaul.lease y
+                                   WHERE y.job_id = u.id AND y.boot = p_boot AND y.fence = u.fence OFFSET 0) l
               JOIN longhaul.job_type t ON t.type_id = l.type_id
              WHERE v_status[u.n] = 0
         LOOP
@@ -205,12 +206,23 @@ BEGIN
                WITH ORDINALITY AS x(id, fence, status, ran_ms, media_type, result, result_size, error, done, total,
                                     message, n)
          WHERE x.status > 0 ORDER BY x.id
-    ), gone AS (
-        DELETE FROM longhaul.lease l USING u
-         WHERE l.job_id = u.id AND l.boot = p_boot AND l.fence = u.fence
-        RETURNING u.n, u.id, u.status, u.ran_ms, u.media_type, u.result, u.result_size, u.error, u.fence,
-                  coalesce(u.done, l.done) AS done, coalesce(u.total, l.total) AS total,
-                  coalesce(u.message, l.message) AS message, l.type_id, l.attempt, l.gen, l.started_at, l.waiter
+    ), l AS (
+        -- One by one through the index (OFFSET 0 keeps it from being a join), then by place: after a vacuum of the
+        -- empty table the planner expects a single row, and a join would read the whole index for each of u.
+        DELETE FROM longhaul.lease y
+         WHERE y.ctid = ANY (ARRAY(
+                   SELECT x.place FROM u
+                    CROSS JOIN LATERAL (SELECT z.ctid AS place FROM longhaul.lease z
+                                         WHERE z.job_id = u.id AND z.boot = p_boot AND z.fence = u.fence OFFSET 0) x))
+           AND y.boot = p_boot
+        RETURNING y.*
+    ), gone AS MATERIALIZED (
+        SELECT DISTINCT ON (u.id) -- should one come twice, the first counts
+               u.n, u.id, u.status, u.ran_ms, u.media_type, u.result, u.result_size, u.error, u.fence,
+               coalesce(u.done, l.done) AS done, coalesce(u.total, l.total) AS total,
+               coalesce(u.message, l.message) AS message, l.type_id, l.attempt, l.gen, l.started_at, l.waiter
+          FROM u JOIN l ON l.job_id = u.id AND l.fence = u.fence
+         ORDER BY u.id, u.n
     ), o AS (
         INSERT INTO longhaul.outcome (job_id, status, attempt, gen, result_gen, started_at, ended_at, expires_at, boot,
                                       fence, done, total, result_size, message, result_media_type, error, result)
@@ -233,11 +245,11 @@ BEGIN
     END IF;
     RETURN QUERY
     WITH w AS (
-        DELETE FROM longhaul.waiter w USING unnest(p_job_ids) WITH ORDINALITY AS u(id, n)
-         WHERE w.job_id = u.id AND u.n = ANY (v_ok)
-        RETURNING u.n::integer AS n, w.waiter AS w
+        DELETE FROM longhaul.waiter w WHERE w.job_id = ANY (ARRAY(SELECT p_job_ids[n] FROM unnest(v_ok) AS n))
+        RETURNING w.job_id, w.waiter
     )
-    SELECT w.n, 1::smallint, w.w FROM w;
+    SELECT u.n::integer, 1::smallint, w.waiter
+      FROM w JOIN unnest(p_job_ids) WITH ORDINALITY AS u(id, n) ON u.id = w.job_id;
 
     v_more := EXISTS (SELECT FROM unnest(v_status) AS s WHERE s >= 0)
               AND coalesce(cardinality(v_ok), 0) < (SELECT count(*) FROM unnest(v_status) AS s WHERE s >= 0);
