@@ -38,9 +38,20 @@ stop_all()
 		end_process "$(basename "$file" .pid)" longhaul-api TERM && found=0
 	done
 	end_process worker longhaul-worker TERM && found=0
+	find_postgres
 	end_process postgres postgres INT && found=0
 	remove_run_folder
 	return $found
+}
+
+# Somebody may have restarted PostgreSQL to see what happens: its own pid file knows the new process.
+find_postgres()
+{
+	local pid
+
+	process_of postgres postgres >/dev/null && return
+	pid=$(head -n 1 "$demo/data/postmaster.pid" 2>/dev/null) || return 0
+	printf '%s\n' "$pid" >"$demo/postgres.pid"
 }
 
 # ---- start --------------------------------------------------------------------------------------
@@ -237,6 +248,7 @@ stop)
 	fi
 	;;
 psql)
+	find_postgres
 	process_of postgres postgres >/dev/null || die "The demo is not running: \`make demo\` starts it."
 	# shellcheck disable=SC1091
 	. "$demo/env"

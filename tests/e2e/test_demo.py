@@ -1,10 +1,12 @@
 """The demo as its user meets it: start, look, start again, stop, and what goes wrong on the way."""
 
 import os
+import pathlib
 import re
 import shutil
 import socket
 import subprocess
+import tempfile
 
 import pytest
 import requests
@@ -59,10 +61,17 @@ class Demo:
 
 
 @pytest.fixture
-def demo(tmp_path):
-    for folder in [tmp_path, *tmp_path.parents][:3]:
-        folder.chmod(0o755)
-    it = Demo(tmp_path)
+def place():
+    """A folder that everybody may enter. (Each session of pytest closes the one of all sessions.)"""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="lhdemo", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def demo(place):
+    it = Demo(place)
     yield it
     it.stop()
 
@@ -155,6 +164,19 @@ def test_half_dead_run_is_cleaned_up(demo):
 
 
 @pytest.mark.limit(120)
+def test_stop_finds_a_postgres_that_was_restarted(demo):
+    """Trying out what an outage looks like: its pid is another one then."""
+    assert demo.start(ACCOUNTS="100").returncode == 0
+    subprocess.run([env.pg_bin() / "pg_ctl", "-D", demo.folder / "data", "-l", demo.folder / "log" / "postgres-2.log",
+                    "-m", "fast", "restart"], check=True, stdout=subprocess.DEVNULL, cwd="/", **env.unprivileged())
+    demo.pids["postgres"] = int((demo.folder / "data" / "postmaster.pid").read_text().split()[0])
+    base = f"http://127.0.0.1:{demo.port}"
+    env.wait_until(lambda: requests.get(base + "/readyz", timeout=10).status_code == 200, 20, "the API to be back")
+    assert demo.stop().returncode == 0
+    assert demo.running() == []
+
+
+@pytest.mark.limit(120)
 def test_a_pid_that_went_to_another_process_is_left_alone(demo):
     assert demo.start(ACCOUNTS="100").returncode == 0
     os.kill(demo.pids["worker"], 9)
@@ -182,11 +204,9 @@ def test_what_fails_to_start_is_said_and_nothing_is_left(demo):
 
 
 @pytest.mark.limit(120)
-def test_deep_folder(tmp_path):
+def test_deep_folder(place):
     """Socket paths have 107 bytes, folders more."""
-    for folder in [tmp_path, *tmp_path.parents][:3]:
-        folder.chmod(0o755)
-    deep = Demo(tmp_path / ("deep" * 20) / ("deeper" * 15))
+    deep = Demo(place / ("deep" * 20) / ("deeper" * 15))
     try:
         done = deep.start(ACCOUNTS="100")
         assert done.returncode == 0, done.stdout + done.stderr
@@ -196,9 +216,9 @@ def test_deep_folder(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.mark.limit(120)
-def test_checkout_that_only_root_can_enter(tmp_path):
-    tmp_path.chmod(0o700)
-    closed = Demo(tmp_path)
+def test_checkout_that_only_root_can_enter(place):
+    place.chmod(0o700)
+    closed = Demo(place)
     try:
         done = closed.start(ACCOUNTS="100")
         assert done.returncode == 0, done.stdout + done.stderr
@@ -216,11 +236,9 @@ def test_checkout_that_only_root_can_enter(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 @pytest.mark.limit(120)
-def test_without_root(tmp_path):
-    for folder in [tmp_path, *tmp_path.parents][:3]:
-        folder.chmod(0o755)
+def test_without_root(place):
     somebody = env.unprivileged()
-    demo = Demo(tmp_path, as_user=somebody)
+    demo = Demo(place, as_user=somebody)
     os.chown(demo.build, somebody["user"], somebody["group"])
     try:
         done = demo.start(ACCOUNTS="100")
