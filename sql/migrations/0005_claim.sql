@@ -20,7 +20,7 @@ COMMENT ON FUNCTION longhaul.worker_start(uuid, text, integer, text, integer) IS
 -- Writes: lease, ready, delayed, cancel_request.
 CREATE FUNCTION longhaul.put_back(p_job_ids uuid[], p_delay_ms bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, longhaul, pg_temp SET enable_seqscan = off SET enable_nestloop = off SET enable_mergejoin = off
+SET search_path = pg_catalog, longhaul, pg_temp SET jit = off SET enable_seqscan = off SET enable_nestloop = off SET enable_mergejoin = off
 AS $$
 BEGIN
     WITH u AS MATERIALIZED (
@@ -331,7 +331,7 @@ CREATE FUNCTION longhaul.progress_batch(
 RETURNS SETOF uuid
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp
-SET enable_seqscan = off SET enable_nestloop = off SET enable_mergejoin = off
+SET jit = off SET enable_seqscan = off SET enable_nestloop = off SET enable_mergejoin = off
 AS $$
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
@@ -406,7 +406,7 @@ COMMENT ON FUNCTION longhaul.result_chunk_put(uuid, uuid, bigint, integer, bytea
 -- Writes: delayed, ready.
 CREATE FUNCTION longhaul.promote_due(p_limit integer, OUT moved integer, OUT next_due_ms bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, longhaul, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off
+SET search_path = pg_catalog, longhaul, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 BEGIN
     moved := 0;

@@ -60,7 +60,7 @@ CREATE FUNCTION longhaul.purge_jobs(p_limit integer) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan
 -- Only the index on expires_at will do: by any other way all outcomes of all days are read.
-SET enable_seqscan = off SET enable_indexscan = off AS $$
+SET jit = off SET enable_seqscan = off SET enable_indexscan = off AS $$
 DECLARE
     v_ids uuid[] := ARRAY(SELECT o.job_id FROM longhaul.outcome o WHERE o.expires_at < now()
                            LIMIT p_limit FOR UPDATE SKIP LOCKED);
