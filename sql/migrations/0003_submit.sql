@@ -79,7 +79,7 @@ CREATE FUNCTION longhaul.submit_batch(
     OUT version bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, longhaul, pg_temp SET lock_timeout = '2s' SET enable_seqscan = off SET jit = off
+SET search_path = pg_catalog, longhaul, pg_temp SET lock_timeout = '250ms' SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
     v_today   timestamptz := date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC';

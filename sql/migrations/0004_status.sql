@@ -226,7 +226,7 @@ END
 $$;
 COMMENT ON FUNCTION longhaul.watch(uuid[], bigint) IS 'Asks to be notified when these jobs end';
 
--- How each type stands: what waits (counted up to 10,000), what runs, how old the head is, how fast
+-- How each type stands: what waits (counted up to 10,000, or max_queued), what runs, how old the head is, how fast
 -- it goes. Counting starts where the workers say that nothing waits any more: dead rows below
 -- cost nothing.
 CREATE FUNCTION longhaul.queue_state(
@@ -259,7 +259,8 @@ AS $$
                                                    AND r.seq > greatest(coalesce(w.floor_seq, 0), 0)
                   UNION ALL
                   SELECT job_id FROM longhaul.ready r WHERE r.type_id = t.type_id AND r.priority < 0
-                  LIMIT 10000) q
+                  -- Enough to tell whether max_queued is reached.
+                  LIMIT greatest(10000, least(t.max_queued, 1000000))) q
       ) d
 $$;
 COMMENT ON FUNCTION longhaul.queue_state() IS 'Depth, running, age and speed of each job type';
