@@ -17,6 +17,10 @@ as_server() {
 
 cluster_start() {
 	[ -n "$PG_BIN" ] || { echo "PostgreSQL's server is not installed" >&2; return 1; }
+	# Somebody's own PGPORT and the like must not reach the server.
+	for name in $(env | sed -n 's/^\(PG[A-Z]*\)=.*/\1/p'); do
+		unset "$name"
+	done
 	# Straight below /tmp: the path of a Unix socket may have 107 bytes.
 	cluster_dir=$(mktemp -d /tmp/lhsql.XXXXXX)
 	cluster_user=$(id -un)

@@ -11,6 +11,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 BIN = pathlib.Path(os.environ.get("LONGHAUL_BIN", ROOT / "build")).resolve()
 HANDLERS = ROOT / "tests" / "e2e" / "handlers"
 
+# Somebody's own PGHOST, PGPORT … must reach neither the server nor the programs under test.
+for _name in [n for n in os.environ if n.startswith("PG")]:
+    del os.environ[_name]
+
 
 def _is_sanitized():
     """Whether the binaries under test are the sanitizer build."""
