@@ -319,6 +319,34 @@ def test_started_before_the_database(make_stack, own_cluster):
     api.completed(api.submit("/noop").headers["Location"])
 
 
+@pytest.mark.limit(120)
+@pytest.mark.parametrize("parked", [0, 20])
+def test_programs_end_while_the_database_is_away(make_stack, own_cluster, parked):
+    """SIGTERM ends them soon, whatever was under way or waits for the database."""
+    stack = make_stack(own_cluster, types=("test.idle", "test.act"), worker={"drain_ms": 500})
+    api = stack.api()
+    url = api.submit("/test/idle").headers["Location"]
+    tag = api.get(url).headers["ETag"]
+    running = api.submit("/test/act", b'{"sleep": 600}').headers["Location"]
+    api.until(running, "InProgress")
+    replies = []
+    threads = [threading.Thread(target=lambda n=n: replies.append(
+        stack.api().get(url, headers={"If-None-Match": tag, "Prefer": "wait=50"}) if n % 2 else
+        stack.api().post("/test/idle", headers={"Prefer": "wait=50"}))) for n in range(parked)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: stack.value("SELECT count(*) FROM longhaul.ready") == 1 + parked // 2, 10, "them to be parked")
+    stack.close()
+    own_cluster.stop(signal.SIGKILL)
+    wait_until(lambda: api.get("/readyz").status_code == 503, 10, "it to be noticed")
+    for daemon in stack.daemons:
+        assert daemon.stop(timeout=15) == 0, daemon.name
+    for thread in threads:
+        thread.join()
+    # A submit that was accepted is a 202 all the same.
+    assert {r.status_code for r in replies} <= {202, 304, 503}
+
+
 def test_notify_lost_is_slower_not_stuck(make_stack):
     stack = make_stack(database={"listen_conninfo": "none"}, types=("noop", "test.act", "accounts.bulk-import"))
     api = stack.api()
