@@ -171,5 +171,5 @@ void chores_step(int64_t now)
 	run(&chores[TYPES], worker.beat, config.types_ms, now);
 	run(&chores[RESCUE], worker.stream, config.rescue_ms, now);
 	run(&chores[PROMOTE], worker.stream, config.promote_ms, now);
-	run(&chores[MAINTAIN], worker.stream, config.maintain_ms, now);
+	run(&chores[MAINTAIN], worker.upkeep, config.maintain_ms, now);
 }

@@ -144,6 +144,7 @@ static void connect_all(void)
 	worker.beat = connect_to("beat", "longhaul-worker beat",
 				 timeout > 0 && timeout < beat ? timeout : beat, beat_state);
 	worker.stream = connect_to("stream", "longhaul-worker stream", timeout, NULL);
+	worker.upkeep = connect_to("upkeep", "longhaul-worker upkeep", timeout, NULL);
 	listen_open();
 }
 
@@ -153,6 +154,7 @@ static void disconnect_all(void)
 	db_close(worker.finish);
 	db_close(worker.beat);
 	db_close(worker.stream);
+	db_close(worker.upkeep);
 	db_close(worker.listen);
 }
 

@@ -31,7 +31,8 @@ struct worker {
 	struct db *claim;
 	struct db *finish; /* outcomes and progress */
 	struct db *beat;   /* the lease, types */
-	struct db *stream; /* chunks, and what is done for all: rescue, delayed jobs, upkeep */
+	struct db *stream; /* chunks, and what is done for all: rescue, delayed jobs */
+	struct db *upkeep; /* what may take seconds: partitions, what has expired */
 	struct db *listen; /* NULL = poll only */
 
 	enum life life;

@@ -251,6 +251,21 @@ def test_a_new_worker_says_at_once_what_it_serves(make_stack):
     assert "test.act" in serves and age < 10
 
 
+def test_upkeep_holds_up_no_input(make_stack):
+    """Upkeep may take seconds: here because somebody has locked a table that only it needs."""
+    stack = make_stack(worker={"maintain_ms": 100})
+    api = stack.api()
+    with stack.cluster.connect(stack.database) as other:
+        other.autocommit = False
+        other.cursor().execute("LOCK TABLE longhaul.idempotency_key")
+        wait_until(lambda: stack.value("SELECT count(*) FROM pg_locks WHERE NOT granted"), 10, "upkeep to wait")
+        for size in (300_000, 400_000, 500_000):
+            begun = time.monotonic()
+            api.completed(api.submit("/test/cat", b"x" * size).headers["Location"])
+            assert time.monotonic() - begun < 1.5 * PATIENCE
+        other.rollback()
+
+
 def test_temporary_failure_is_tried_again(api, tmp_path):
     tmp_path.chmod(0o777)
     url = api.submit("/test/act", b'{"exit": 75, "once": "%s"}' % bytes(tmp_path / "flag")).headers["Location"]
