@@ -141,6 +141,7 @@ write_config()
 		[type reports.word-count]
 		handler = exec
 		command = /usr/bin/wc
+		result_type = text/plain
 		slots = 2
 	CONF
 }

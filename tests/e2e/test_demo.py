@@ -103,6 +103,7 @@ def test_from_start_to_stop(demo):
     try_it = re.search(r"(curl -i \S+/word-count .*)$", said, re.M).group(1)
     answer = subprocess.run(["sh", "-c", try_it], capture_output=True, text=True).stdout
     assert re.match(r"HTTP/1.1 20[02] ", answer), answer
+    assert "202" in answer[:14] or "\nContent-Type: text/plain" in answer.replace("\r", ""), "words to read, not a download"
     look = re.search(r"(\. \S+/env; psql .*)$", said, re.M).group(1)
     assert "accounts.bulk-import" in subprocess.run(["sh", "-c", look], capture_output=True, text=True).stdout
     psql = demo.run("psql", "-XAtc", "SELECT count(*) FROM longhaul.jobs WHERE client = 'demo'")
