@@ -137,7 +137,7 @@ static void too_large(struct submit *s)
 	struct json_object *extra = json_object_new_object();
 
 	json_add_int(extra, "maxBytes", s->max_bytes);
-	reply_problem(s->req, "input-too-large", extra, "The input may have %lld bytes.",
+	reply_problem(s->req, "input-too-large", extra, "At most %lld bytes are taken.",
 		      (long long)s->max_bytes);
 }
 
