@@ -140,6 +140,7 @@ def test_worker_killed_amid_jobs(make_stack, tmp_path):
     wait_until(lambda: stack.value("SELECT count(*) FROM longhaul.worker WHERE dead_at IS NULL") == 2, 20, "the first again")
 
 
+@pytest.mark.heavy
 @pytest.mark.limit(180)
 def test_worker_killed_amid_an_import(make_stack):
     stack = make_stack(workers=2, worker={"lease_ms": int(3000 * PATIENCE), "beat_ms": 300, "progress_ms": 20},
@@ -255,6 +256,7 @@ def jobs_lost(stack, run):
     return [u for u, _ in run.accepted if u.rsplit("/", 1)[1] not in have]
 
 
+@pytest.mark.heavy
 @pytest.mark.limit(240)
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT, signal.SIGKILL], ids=["fast", "immediate", "kill"])
 def test_database_restarted_under_load(make_stack, own_cluster, how):
@@ -358,6 +360,7 @@ def test_notify_lost_is_slower_not_stuck(make_stack):
     api.until(url, "Canceled")
 
 
+@pytest.mark.heavy
 @pytest.mark.limit(180)
 def test_two_workers_run_no_job_twice(make_stack, tmp_path):
     stack = make_stack(workers=2, apis=1, types=("noop",), type_settings={"noop": {"slots": 16}})

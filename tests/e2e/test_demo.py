@@ -15,6 +15,8 @@ from harness import env
 from harness.nginx import free_port
 
 SCRIPT = env.ROOT / "fcgi-app" / "tools" / "demo.sh"
+# The script is the same with every build: under the sanitizers the way from start to stop is enough.
+script_only = pytest.mark.skipif(env.SANITIZED, reason="about the script, not the programs")
 PROCESSES = ["postgres", "api-1", "api-2", "worker", "nginx"]
 
 
@@ -131,6 +133,7 @@ def test_from_start_to_stop(demo):
     assert demo.run("psql").returncode != 0
 
 
+@script_only
 @pytest.mark.limit(120)
 def test_taken_port_is_named(demo):
     with socket.socket() as other:
@@ -143,6 +146,7 @@ def test_taken_port_is_named(demo):
     assert demo.start(ACCOUNTS="100").returncode == 0
 
 
+@script_only
 @pytest.mark.parametrize("port", ["abc", "0", "70000", "-1"])
 def test_nonsense_as_port(demo, port):
     done = demo.start(PORT=port)
@@ -150,6 +154,7 @@ def test_nonsense_as_port(demo, port):
     assert port in done.stderr
 
 
+@script_only
 @pytest.mark.limit(120)
 def test_half_dead_run_is_cleaned_up(demo):
     assert demo.start(ACCOUNTS="100").returncode == 0
@@ -164,6 +169,7 @@ def test_half_dead_run_is_cleaned_up(demo):
     os.kill(stray, 15)
 
 
+@script_only
 @pytest.mark.limit(120)
 def test_stop_finds_a_postgres_that_was_restarted(demo):
     """Trying out what an outage looks like: its pid is another one then."""
@@ -177,6 +183,7 @@ def test_stop_finds_a_postgres_that_was_restarted(demo):
     assert demo.running() == []
 
 
+@script_only
 @pytest.mark.limit(120)
 def test_a_pid_that_went_to_another_process_is_left_alone(demo):
     assert demo.start(ACCOUNTS="100").returncode == 0
@@ -191,6 +198,7 @@ def test_a_pid_that_went_to_another_process_is_left_alone(demo):
         innocent.wait()
 
 
+@script_only
 @pytest.mark.limit(120)
 def test_what_fails_to_start_is_said_and_nothing_is_left(demo):
     broken = demo.build / "longhaul-worker"
@@ -204,6 +212,7 @@ def test_what_fails_to_start_is_said_and_nothing_is_left(demo):
     assert list(demo.folder.glob("*.pid")) == []
 
 
+@script_only
 @pytest.mark.limit(120)
 def test_deep_folder(place):
     """Socket paths have 107 bytes, folders more."""
@@ -215,6 +224,7 @@ def test_deep_folder(place):
         deep.stop()
 
 
+@script_only
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.mark.limit(120)
 def test_checkout_that_only_root_can_enter(place):
@@ -235,6 +245,7 @@ def test_checkout_that_only_root_can_enter(place):
         shutil.rmtree(os.path.realpath(closed.folder), ignore_errors=True)
 
 
+@script_only
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 @pytest.mark.limit(120)
 def test_without_root(place):

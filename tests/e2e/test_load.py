@@ -15,6 +15,7 @@ MEGABYTE = 1 << 20
 JSON = ("Content-Type", "application/json")
 
 
+@pytest.mark.heavy
 @pytest.mark.limit(180)
 def test_a_poll_in_the_same_instant_finds_the_job(stack):
     tries = scaled(10000, 2000)
@@ -30,11 +31,12 @@ def test_a_poll_in_the_same_instant_finds_the_job(stack):
     assert set(results) == {(202, 200)}
 
 
+@pytest.mark.heavy
 @pytest.mark.limit(180)
 def test_two_thousand_parked_and_a_poll_meanwhile(make_stack):
     stack = make_stack(apis=2, workers=0, types=("test.idle",))
-    many = scaled(2000, 1000)
-    wait = scaled(10, 25)
+    many = scaled(2000, 600)
+    wait = scaled(10, 12)
     api = stack.api()
     url = load.path_of(api.submit("/test/idle").headers["Location"])
     tag = api.get(url[3:]).headers["ETag"]
@@ -85,6 +87,7 @@ def test_parked_waits_are_all_answered_with_results(make_stack):
     assert {a.status for a in answers} == {200}
 
 
+@pytest.mark.heavy
 @pytest.mark.limit(300)
 def test_large_upload_and_result_in_little_memory(make_stack, tmp_path):
     size = int(os.environ.get("LONGHAUL_LARGE_MB", scaled(200, 40))) * MEGABYTE
@@ -118,6 +121,7 @@ def test_large_upload_and_result_in_little_memory(make_stack, tmp_path):
             assert daemon.memory_peak() < 64 * MEGABYTE, f"{daemon.name}: {daemon.memory_peak() / MEGABYTE:.0f} MB"
 
 
+@pytest.mark.heavy
 @pytest.mark.limit(180)
 def test_large_uploads_at_once_in_little_memory(make_stack):
     """More of them than there are streaming connections: they take turns."""
@@ -137,6 +141,7 @@ def test_large_uploads_at_once_in_little_memory(make_stack):
         assert stack.apis[0].memory_peak() < 64 * MEGABYTE
 
 
+@pytest.mark.heavy
 @pytest.mark.limit(120)
 def test_memory_does_not_grow_with_requests(make_stack):
     if SANITIZED:
