@@ -260,7 +260,7 @@ AS $$
                   UNION ALL
                   SELECT job_id FROM longhaul.ready r WHERE r.type_id = t.type_id AND r.priority < 0
                   -- Enough to tell whether max_queued is reached.
-                  LIMIT greatest(10000, least(t.max_queued, 1000000))) q
+                  LIMIT greatest(10000, least(coalesce(t.max_queued, 0), 1000000))) q
       ) d
 $$;
 COMMENT ON FUNCTION longhaul.queue_state() IS 'Depth, running, age and speed of each job type';

@@ -84,7 +84,8 @@ BEGIN
     END IF;
     DELETE FROM longhaul.outcome o WHERE o.job_id = p_id;
     IF NOT FOUND THEN
-        RETURN 2;
+        -- It lives; or somebody else was faster.
+        RETURN CASE WHEN EXISTS (SELECT FROM longhaul.job j WHERE j.id = p_id) THEN 2 ELSE 0 END;
     END IF;
     DELETE FROM longhaul.job j WHERE j.id = p_id;
     DELETE FROM longhaul.input_chunk c WHERE c.job_id = p_id;
@@ -116,7 +117,7 @@ BEGIN
     DELETE FROM longhaul.outcome o WHERE o.job_id = p_id AND o.status IN (4, 5) AND o.expires_at > now()
     RETURNING o.gen + 1, o.attempt INTO v_gen, v_attempt;
     IF NOT FOUND THEN
-        RETURN 2;
+        RETURN CASE WHEN EXISTS (SELECT FROM longhaul.job j WHERE j.id = p_id) THEN 2 ELSE 0 END;
     END IF;
     INSERT INTO longhaul.lease (job_id, type_id, priority, gen, attempt, attempt_base, seq)
     VALUES (p_id, v_type, v_priority, v_gen, v_attempt, v_attempt, v_seq);

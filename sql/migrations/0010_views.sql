@@ -35,11 +35,11 @@ SELECT l.job_id AS id, t.name AS type, w.host, w.pid, l.attempt, l.claimed_at, l
 COMMENT ON VIEW longhaul.running IS 'Claimed jobs: where, since when, how far. started_at NULL = claimed ahead, not begun.';
 
 CREATE VIEW longhaul.queue_depth AS
-SELECT t.name AS type, q.depth, q.depth >= 10000 AS more, q.running, q.slots, q.workers,
+SELECT t.name AS type, q.depth, q.depth >= greatest(10000, least(coalesce(t.max_queued, 0), 1000000)) AS more, q.running, q.slots, q.workers,
        q.head_age_ms * interval '1 ms' AS head_age, q.finish_per_s, q.mean_ms,
        (SELECT count(*) FROM longhaul.delayed d WHERE d.type_id = t.type_id) AS delayed, t.paused
   FROM longhaul.queue_state() q JOIN longhaul.job_type t ON t.type_id = q.type_id;
-COMMENT ON VIEW longhaul.queue_depth IS 'What waits, per type: counted up to 10,000 (more: there are more), age of the head, workers that serve it';
+COMMENT ON VIEW longhaul.queue_depth IS 'What waits, per type: counted up to 10,000, or max_queued (more: there are more), age of the head, workers that serve it';
 
 CREATE VIEW longhaul.workers AS
 SELECT w.host, w.pid, w.version,

@@ -165,5 +165,13 @@ SELECT is((SELECT (depth, slots, workers) FROM longhaul.queue_state() WHERE type
 SELECT t.die(3) \gset
 SELECT is((SELECT (depth, slots, workers) FROM longhaul.queue_state() WHERE type_id = :busy), (2, 4, 1), 'of those that live');
 
+-- How far it counts.
+INSERT INTO longhaul.ready (type_id, priority, gen, attempt, seq, job_id) SELECT :busy, 1, 1, 0, n, t.boot(n) FROM generate_series(1000000, 1012000) n;
+SELECT is((SELECT depth FROM longhaul.queue_state() WHERE type_id = :busy), 10000, 'a long queue is counted up to 10,000');
+UPDATE longhaul.job_type SET max_queued = 11000 WHERE name = 'busy';
+SELECT is((SELECT depth FROM longhaul.queue_state() WHERE type_id = :busy), 11000, 'or to where submits are refused');
+UPDATE longhaul.job_type SET max_queued = 10 WHERE name = 'busy';
+SELECT is((SELECT depth FROM longhaul.queue_state() WHERE type_id = :busy), 10000, 'if that is more');
+
 SELECT * FROM finish();
 ROLLBACK;
