@@ -32,7 +32,6 @@ static const struct problem {
 	{ "job-failed", 422, 0, "The job failed" },
 	{ "job-gone", 410, 0, "The job has been removed" },
 	{ "method-not-allowed", 405, 0, "Method not allowed" },
-	{ "not-acceptable", 406, 0, "Not acceptable" },
 	{ "not-cancelable", 409, 0, "The job can't be canceled" },
 	{ "not-deletable", 409, 0, "The job can't be deleted" },
 	{ "not-found", 404, 0, "Not found" },
