@@ -214,7 +214,8 @@ BEGIN
                    SELECT x.place FROM u
                     CROSS JOIN LATERAL (SELECT z.ctid AS place FROM longhaul.lease z
                                          WHERE z.job_id = u.id AND z.boot = p_boot AND z.fence = u.fence OFFSET 0) x))
-           AND y.boot = p_boot
+           -- Looked at again should the row have changed since its place was looked up.
+           AND y.boot = p_boot AND y.fence = ANY (p_fences)
         RETURNING y.*
     ), gone AS MATERIALIZED (
         SELECT DISTINCT ON (u.id) -- should one come twice, the first counts
