@@ -274,11 +274,12 @@ BEGIN
               FROM n WHERE n.gen = 1
             RETURNING l.*
         ), again AS (
-            UPDATE longhaul.lease l SET boot = p_boot, fence = n.new_fence, gen = n.gen + 1, attempt = n.attempt + 1,
-                   change = 0, claimed_at = clock_timestamp()
-              FROM n
-             WHERE n.gen > 1 AND l.job_id = n.job_id
-               AND l.ctid = ANY (ARRAY( -- one by one through the index, whatever the statistics say: see finish_batch
+            UPDATE longhaul.lease l
+               SET (boot, fence, gen, attempt, change, claimed_at) =
+                   (SELECT p_boot, n.new_fence, n.gen + 1, n.attempt + 1, 0, clock_timestamp() FROM n WHERE n.job_id = l.job_id)
+                   -- One by one through the index, whatever the statistics say: see finish_batch. A join with n would
+                   -- let the planner read all leases instead.
+             WHERE l.ctid = ANY (ARRAY(
                        SELECT x.place FROM n AS m
                         CROSS JOIN LATERAL (SELECT z.ctid AS place FROM longhaul.lease z WHERE z.job_id = m.job_id OFFSET 0) x
                         WHERE m.gen > 1))
