@@ -11,7 +11,9 @@ if [ "${1:-}" = -u ]; then
 	shift
 fi
 
+# shellcheck source-path=SCRIPTDIR source=../sql/cluster.sh
 . "$here/../sql/cluster.sh"
+# shellcheck disable=SC2012  # names without surprises
 tester=$(ls -d /usr/lib/postgresql/*/lib/pgxs/src/test/isolation/isolationtester 2>/dev/null | sort -V | tail -n 1)
 [ -n "$tester" ] || { echo "run.sh: isolationtester is not installed" >&2; exit 2; }
 
@@ -25,11 +27,12 @@ PGDATABASE=template_longhaul "$here/../../sql/longhaul-migrate" >"$out/migrate.l
 psql -X -q -d template_longhaul -v ON_ERROR_STOP=1 -f "$here/../sql/helpers.psql" -f "$here/setup.psql"
 
 if [ $# -eq 0 ]; then
-	set -- $(cd "$here/specs" && ls ./*.spec | sed 's|^\./||; s/\.spec$//')
+	set -- "$here"/specs/*.spec
 fi
 passed=0
 failed=0
 for name in "$@"; do
+	name=$(basename "$name" .spec)
 	createdb -T template_longhaul "$name"
 	# A step that hangs is ended after a minute, all of it after five.
 	PGISOLATIONTIMEOUT=60 timeout 300 "$tester" "dbname=$name" <"$here/specs/$name.spec" >"$out/$name.out" 2>&1 || true

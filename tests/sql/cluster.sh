@@ -3,6 +3,7 @@
 #   cluster_stop     ends it and removes it; for a trap, so it may be called at any time
 # PG_BIN is the folder of the server's programs. LONGHAUL_TEST_SETTINGS may hold lines for postgresql.conf.
 
+# shellcheck shell=sh disable=SC2012  # names without surprises
 PG_BIN=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)
 cluster_dir=
 

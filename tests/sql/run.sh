@@ -12,6 +12,7 @@ if [ "${1:-}" = -v ]; then
 fi
 command -v pg_prove >/dev/null || { echo "run.sh: pg_prove is not installed" >&2; exit 2; }
 
+# shellcheck source-path=SCRIPTDIR source=cluster.sh
 . "$here/cluster.sh"
 trap cluster_stop EXIT
 trap 'exit 130' INT TERM HUP
