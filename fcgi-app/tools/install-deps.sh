@@ -11,7 +11,7 @@ set -eu
 group_build='gcc libc6-dev make pkg-config|pkgconf libfcgi-dev libev-dev libjson-c-dev libpq-dev libssl-dev libinih-dev'
 group_run='postgresql nginx-light|nginx|nginx-core|nginx-full|nginx-extras curl'
 group_check='libcmocka-dev pgtap libtap-parser-sourcehandler-pgtap-perl python3-pytest python3-pytest-xdist
-	python3-psycopg2 python3-requests clang-tidy cppcheck'
+	python3-psycopg2 python3-requests clang-tidy cppcheck nodejs npm chromium-headless-shell|chromium'
 group_bench='wrk python3 python3-psycopg2'
 
 is_installed() {
@@ -23,6 +23,10 @@ is_installed() {
 	postgresql) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ;;
 	# pgTAP is a package per server version, and a name for all of them.
 	pgtap) ls /usr/share/postgresql/*/extension/pgtap.control >/dev/null 2>&1 ;;
+	# These come from elsewhere as well; Debian's npm would not go with another's nodejs.
+	nodejs) command -v node >/dev/null ;;
+	npm) command -v npm >/dev/null ;;
+	chromium) command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ;;
 	*) return 1 ;;
 	esac
 }
