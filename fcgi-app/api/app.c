@@ -38,16 +38,29 @@ static void (*ready_go)(void);
 static ev_timer drain_timer;
 static void (*drained)(void);
 
-static void write_state(void *ctx, bool up)
+/* After an outage each connection waits for its own next try, and a process that can submit but not yet
+ * poll is of little use: the first one that is back calls the others. A standby is another server. */
+static void primary_state(void *ctx, bool up)
 {
 	(void)ctx;
+	if (!up)
+		return;
+	db_hurry(app.write);
+	db_hurry(app.read);
+	db_hurry(app.bulk);
+	db_hurry(app.side);
+}
+
+static void write_state(void *ctx, bool up)
+{
+	primary_state(ctx, up);
 	if (up)
 		insert_resume();
 }
 
 static void side_state(void *ctx, bool up)
 {
-	(void)ctx;
+	primary_state(ctx, up);
 	if (up)
 		types_refresh();
 }
@@ -95,8 +108,8 @@ static bool open_connections(struct app *a)
 	bool listening = strcmp(database->listen_conninfo, "none") != 0;
 
 	a->write = open_connection(a, database->conninfo, "write", write_state);
-	a->read = open_connection(a, database->conninfo, "read", NULL);
-	a->bulk = open_connection(a, database->conninfo, "bulk", NULL);
+	a->read = open_connection(a, database->conninfo, "read", primary_state);
+	a->bulk = open_connection(a, database->conninfo, "bulk", primary_state);
 	a->side = open_connection(a,
 				  listening && *database->listen_conninfo
 					  ? database->listen_conninfo
@@ -136,7 +149,7 @@ bool app_start(struct app *a)
 
 bool app_ready(const struct app *a)
 {
-	return db_up(a->write) && db_up(a->read) && types_known();
+	return db_up(a->write) && db_up(a->read) && db_up(a->bulk) && types_known();
 }
 
 static void ready_look(struct ev_loop *loop, ev_timer *w, int revents)

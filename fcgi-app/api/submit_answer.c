@@ -173,6 +173,16 @@ static void answer_as_accepted(struct submit *s)
 	answer_row(s, &row);
 }
 
+/* The job exists since earlier and can't be read now. What this very request made is accepted: a 503 would
+ * say that it isn't. */
+static void answer_unread(struct submit *s)
+{
+	if (s->replayed)
+		answer_away(s->req);
+	else
+		answer_as_accepted(s);
+}
+
 /* ---- from the database to the answer ---------------------------------------------------------------------- */
 
 /* The last use of the request, unless a statement or a stream holds it too. */
@@ -188,12 +198,10 @@ static void woken(struct parked *p, enum park_outcome outcome, const struct job_
 	req_on_gone(s->req, NULL, NULL);
 	if (outcome == PARK_ROW)
 		answer_row(s, row);
-	else if (!s->replayed)
-		answer_as_accepted(s);
-	else if (outcome == PARK_GONE)
+	else if (s->replayed && outcome == PARK_GONE)
 		answer_missing(s->req, &s->accepted.job_id, s->row.type_id);
 	else
-		answer_away(s->req);
+		answer_unread(s);
 	let_go(s);
 }
 
@@ -257,7 +265,7 @@ static void earlier_read(void *ctx, enum status_outcome outcome, const struct jo
 		reply_problem(s->req, "job-gone", NULL,
 			      "The job of this request has been removed.");
 	else
-		answer_away(s->req);
+		answer_unread(s);
 	let_go(s);
 }
 
@@ -274,7 +282,7 @@ static void read_earlier(struct submit *s)
 	if (status_get(&s->read, s->wants_result ? STATUS_RESULT : STATUS_POLL))
 		return;
 	submit_forget_wait(s);
-	answer_away(s->req);
+	answer_unread(s);
 	let_go(s);
 }
 

@@ -379,6 +379,12 @@ void db_close(struct db *db)
 	leave(db);
 }
 
+void db_hurry(struct db *db)
+{
+	if (db != NULL && db->state == WAITING && !db->closed)
+		db_set_timer(db, 0);
+}
+
 void db_reset(struct db *db)
 {
 	if (db->state == WAITING)

@@ -55,6 +55,8 @@ struct db *db_open(struct ev_loop *loop, const struct db_config *config, const c
 void db_close(struct db *db);
 /* Breaks the connection (what is open rolls back) and connects anew at once. */
 void db_reset(struct db *db);
+/* The server has answered on another connection: a wait for the next try to connect ends now. NULL is fine. */
+void db_hurry(struct db *db);
 
 bool db_up(const struct db *db);
 bool db_idle(const struct db *db);      /* up, nothing under way or queued */

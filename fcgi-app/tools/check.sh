@@ -18,6 +18,7 @@ rm -f "$logs/totals"
 marker=
 trap '[ -z "$marker" ] || kill "$marker"' EXIT
 summary=()
+bad=()
 passed_all=0
 failed_all=0
 
@@ -124,9 +125,17 @@ run_stage() { # run_stage NAME
 		failed=1
 		note=' (no test was run)'
 	fi
+	if [ "$failed" != 0 ]; then bad+=("$name"); fi
 	passed_all=$((passed_all + passed))
 	failed_all=$((failed_all + failed))
 	summary+=("$(printf '%-10s %6d passed %4d failed %5d s%s' "$name" "$passed" "$failed" $((SECONDS - start)) "$note")")
+}
+
+# What went wrong in a stage that failed, in a few lines: logs of servers stand far above it by now.
+recap() { # recap NAME
+	echo "---- $1: what failed"
+	grep -nE '^(FAILED|ERROR) |^E  |^not ok|^# +Failed|^\[  FAILED  \]|^test .*FAILED|(error|warning): |^\*\*\*|^!!!' "$logs/$1.log" |
+		cut -c1-400 | tail -n 40
 }
 
 [ $# -gt 0 ] || set -- unit sql isolation e2e san lint
@@ -140,6 +149,9 @@ for name in "$@"; do
 	run_stage "$name"
 done
 
+for name in ${bad[@]+"${bad[@]}"}; do
+	recap "$name"
+done
 echo "===="
 printf '%s\n' "${summary[@]}"
 echo "$passed_all $failed_all" >"$logs/totals"

@@ -171,6 +171,18 @@ def test_the_same_request_on_two_processes_is_one_job(stack):
         assert stack.value("SELECT count(*) FROM longhaul.job WHERE request_id = %s", [this]) == 1
 
 
+def test_a_repeat_that_cannot_be_read_is_still_accepted(make_stack):
+    """The job exists: a 503 would promise that nothing was accepted."""
+    stack = make_stack(types=("noop",))
+    data = fcgi.whole("POST", "/v1/noop", b"{}", request_id=uuid.uuid4().hex, msec=f"{time.time():.3f}",
+                      extra=[("CONTENT_TYPE", "application/json"), ("HTTP_PREFER", "respond-async")])
+    first = fcgi.ask(stack.socket(1), data)
+    stack.sql("ALTER FUNCTION longhaul.status_batch(uuid[], text[], boolean) RENAME TO status_batch_away")
+    again = fcgi.ask(stack.socket(2), data)
+    assert (first[0], again[0]) == (202, 202), again
+    assert again[1]["location"] == first[1]["location"]
+
+
 def test_the_same_id_for_another_request_is_an_error(stack):
     this, msec = uuid.uuid4().hex, f"{time.time():.3f}"
 
