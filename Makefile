@@ -39,6 +39,9 @@ ALL_CPPFLAGS := $(CPPFLAGS) -D_GNU_SOURCE -I$(S) -I$(S)/include $(shell pkg-conf
 ALL_CFLAGS  := $(CFLAGS) -std=c11 -fno-common -fno-strict-aliasing -fstack-protector-strong -fPIE $(WARNINGS) $(SANFLAGS)
 ALL_LDFLAGS := $(LDFLAGS) -pie -Wl,--as-needed -Wl,-z,relro,-z,now $(SANFLAGS)
 LIBS := -lev -ljson-c -lpq -lcrypto -linih -lm
+# For those who look at webhooks' URLs, and for the one who resolves their hosts.
+CURL := -lcurl
+CARES := -lcares
 
 # ---- what there is ----------------------------------------------------------------------------
 
@@ -69,7 +72,7 @@ force:
 # Says what to do when the libraries are missing, in place of a hundred compiler errors.
 $(O)/libraries: Makefile
 	@mkdir -p $(@D)
-	@printf '#include <ev.h>\n#include <fcgiapp.h>\n#include <json-c/json.h>\n#include <libpq-fe.h>\n#include <openssl/evp.h>\n#include <ini.h>\n' \
+	@printf '#include <ev.h>\n#include <fcgiapp.h>\n#include <json-c/json.h>\n#include <libpq-fe.h>\n#include <openssl/evp.h>\n#include <ini.h>\n#include <curl/curl.h>\n#include <ares.h>\n' \
 	| $(CC) $(ALL_CPPFLAGS) -E -o /dev/null - 2>/dev/null \
 	|| { echo "A compiler or a library is missing: \`make deps\` installs what the build needs." >&2; exit 1; }
 	@touch $@
@@ -86,7 +89,7 @@ $(COMMON): $(call objects,common)
 
 $(O)/longhaul-api: $(call objects,api) $(COMMON)
 	$(call say,LINK)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lfcgi $(LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lfcgi $(CURL) $(LIBS)
 
 $(O)/longhaul-worker: $(call objects,worker) $(COMMON)
 	$(call say,LINK)
@@ -112,7 +115,7 @@ $(O)/tests/obj/%.o: tests/unit/%.c $(O)/flags | $(O)/libraries
 define unit_test
 $(O)/tests/$(1): $(O)/tests/obj/$(1).o $(call link_objs,tests/unit/$(1).c) $(COMMON)
 	$$(call say,LINK)
-	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ -lcmocka -lfcgi $$(LIBS)
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ -lcmocka -lfcgi $$(CURL) $$(CARES) $$(LIBS)
 endef
 $(foreach t,$(notdir $(UNIT_TESTS)),$(eval $(call unit_test,$(t))))
 

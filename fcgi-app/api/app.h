@@ -20,6 +20,7 @@ struct db;
 struct api_config {
 	struct database_config database; /* read_conninfo may name a standby, for polls */
 	struct log_config log;
+	struct webhook_config webhook;
 
 	/* [api], the transport's part */
 	char *listen;

@@ -66,10 +66,12 @@ static const struct opt jobs_opts[] = {
 };
 
 struct api_config api_settings;
+struct webhook_guard api_webhook_guard;
 
 static const struct opt_group groups[] = {
 	OPT_GROUP(database_opts, &api_settings.database),
 	OPT_GROUP(log_opts, &api_settings.log),
+	OPT_GROUP(webhook_opts, &api_settings.webhook),
 	OPT_GROUP(transport_opts, &api_settings),
 	OPT_GROUP(jobs_opts, &api_settings),
 };
@@ -105,5 +107,7 @@ bool api_settings_check(const struct api_config *cfg, struct buf *errors)
 		buf_adds(
 			errors,
 			"api.client_param: nginx fills REMOTE_USER from a header that nobody has checked\n");
+	if (!webhook_guard_init(&api_webhook_guard, &cfg->webhook, err, sizeof(err)))
+		buf_addf(errors, "webhook.allow: %s\n", err);
 	return errors->len == before;
 }

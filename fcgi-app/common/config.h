@@ -30,7 +30,7 @@
 #include "buf.h"
 #include "options.h"
 
-/* [database] and [log], the same in every program. */
+/* [database], [log] and [webhook], the same in every program. */
 struct database_config {
 	char *conninfo, *listen_conninfo, *read_conninfo;
 	bool prepared;
@@ -42,11 +42,22 @@ struct log_config {
 	int level; /* enum log_level */
 };
 
+/* [webhook]: the guard is for all, the rest for those who deliver. */
+struct webhook_config {
+	bool enabled, allow_http;
+	char *allow, *schedule_ms, *dns_servers, *ca_file, *courier;
+	int concurrency, per_endpoint, timeout_ms, connect_ms;
+	int jitter_percent, retry_after_max_ms, poll_ms, slow_ms;
+	int64_t response_max;
+};
+
 /* Their tables, for OPT_GROUP(database_opts, &config.database). */
 #define DATABASE_OPTS 9
 #define LOG_OPTS 1
+#define WEBHOOK_OPTS 16
 extern const struct opt database_opts[DATABASE_OPTS];
 extern const struct opt log_opts[LOG_OPTS];
+extern const struct opt webhook_opts[WEBHOOK_OPTS];
 
 /* Sections that come once per name, like [type accounts.bulk-import]. */
 struct opt_kind {

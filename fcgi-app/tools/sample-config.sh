@@ -11,7 +11,7 @@ cat <<'EOF'
 EOF
 "$build/longhaul-api" --sample
 "$build/longhaul-worker" --sample |
-	awk '/^\[(database|log)\]/ { skip = 1; next }
+	awk '/^\[(database|log|webhook)\]/ { skip = 1; next }
 		 /^#?\[/ && skip { skip = 0; print "" }
 		 /^# / && skip { held = held $0 "\n"; next }
 		 skip { held = ""; next }

@@ -205,6 +205,7 @@ static bool type_end(void *ctx, void *base, char *err, size_t errsize)
 static const struct opt_group groups[] = {
 	OPT_GROUP(database_opts, &config.database),
 	OPT_GROUP(log_opts, &config.log),
+	OPT_GROUP(webhook_opts, &config.webhook),
 	OPT_GROUP(worker_opts, &config),
 };
 

@@ -1,5 +1,5 @@
 /*
- * settings.h: the worker's configuration: [worker], [database], [log] and a [type NAME] for each
+ * settings.h: the worker's configuration: [worker], [database], [log], [webhook] and a [type NAME] for each
  * job type that this host serves.
  */
 #ifndef LONGHAUL_WORKER_SETTINGS_H
@@ -13,6 +13,7 @@
 struct worker_config {
 	struct database_config database;
 	struct log_config log;
+	struct webhook_config webhook;
 	/* [worker] */
 	char *host, *runner;
 	int lease_ms, beat_ms;
