@@ -91,7 +91,7 @@ static void test_bad(void **state)
 	refused(&strict, "https://?a", "malformed");
 	refused(&strict, "https://a..b/", "neither");
 	refused(&strict, "https://.a/", "neither");
-	refused(&strict, "https://a,b/", "neither");
+	refused(&strict, "https://a,b/", "URL");
 	refused(&strict, "https://1.2.3.4.5/", "neither");
 	refused(&strict, "https://256.1.1.1/", "neither");
 	refused(&strict, "https://8.8.8.8./", "neither");
