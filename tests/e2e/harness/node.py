@@ -59,7 +59,10 @@ class EventSource:
 
     def wait_end(self, timeout=30):
         """Until it has given up by itself: its process ends, for nothing is left to do."""
-        env.wait_until(lambda: self.child.poll() is not None, timeout, f"the end of EventSource: {self.said[-5:]}")
+        try:
+            self.child.wait(timeout * env.PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"EventSource has not ended: {self.said[-5:]}") from None
         self.thread.join()
         assert self.child.returncode == 0 and not self.of("noise"), self.said
 
