@@ -14,6 +14,9 @@ from .process import Daemon
 
 ACT = env.HANDLERS / "act"
 
+# For webhooks to endpoints of a test: on the loopback addresses, without TLS.
+LOCAL_WEBHOOKS = {"allow_http": True, "allow": "127.0.0.0/8 ::1"}
+
 # Job types: the row in the database, and how the worker serves it (handler settings).
 TYPES = {
     "noop": (
@@ -63,7 +66,7 @@ class Stack:
     a type's row in `type_rows` and of its section in `type_settings`."""
 
     def __init__(self, cluster, apis=2, workers=1, api=None, worker=None, database=None,
-                 types=tuple(TYPES), type_rows=None, type_settings=None, nginx_edit=()):
+                 webhook=None, types=tuple(TYPES), type_rows=None, type_settings=None, nginx_edit=()):
         self.cluster = cluster
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="lh", dir="/tmp"))
         self.database = cluster.new_database()
@@ -78,6 +81,7 @@ class Stack:
             "api": {"types_refresh_ms": 200, **(api or {})},
             "worker": {"lease_ms": 10000, "beat_ms": 500, "poll_ms": 200, "look_back_ms": 200,
                        "progress_ms": 50, "runner": env.BIN / "longhaul-runner", **(worker or {})},
+            "webhook": {"poll_ms": 100, **(webhook or {})},
         }
         self.write_types(type_rows or {})
         self.apis = [self._api(n + 1) for n in range(apis)]
@@ -108,12 +112,13 @@ class Stack:
     def _api(self, n):
         config = self._config(f"api-{n}", {
             "database": self._database_section("api"), "log": self.settings["log"],
+            "webhook": self.settings["webhook"],
             "api": {"listen": f"unix:{self.socket(n)}", "socket_mode": "0666", **self.settings["api"]}})
         return self._daemon("longhaul-api", f"api-{n}", config)
 
     def worker_sections(self):
         sections = {"database": self._database_section("worker"), "log": self.settings["log"],
-                    "worker": self.settings["worker"]}
+                    "worker": self.settings["worker"], "webhook": self.settings["webhook"]}
         for name in self.types:
             settings = {**(TYPES[name][1] or {}), **self.type_settings.get(name, {})}
             if settings:
