@@ -66,15 +66,18 @@ COMMENT ON FUNCTION longhaul.take_keys(text[], integer[], text[], uuid[], bytea[
 --   p_key         Idempotency-Key, NULL = none
 --   p_fingerprint SHA-256 of the request: tells a repeat from another request
 --   p_waiter      API process to notify at the end, NULL = none
+--   p_webhook     URL to tell of the job's end, NULL = none; p_base_url and p_problem_base are what the links and the
+--                 problem types in that begin with. The arrays may be NULL.
 -- Returns a row per element: code 0 created, 1 this id exists with the same fingerprint, 2 the key
 -- made an earlier job (job_id) from the same request, 3 the key belongs to another request, 4 the id
 -- belongs to another request, 5 the key's job has been removed.
--- Writes: idempotency_key, job, ready, delayed. Locks: nothing shared: a caller's transaction may
+-- Writes: idempotency_key, job, ready, delayed, job_webhook. Locks: nothing shared: a caller's transaction may
 -- stay open; only a submit with the same key or id waits for it (for at most lock_timeout).
 CREATE FUNCTION longhaul.submit_batch(
     p_id uuid[], p_type_id integer[], p_client text[], p_priority smallint[], p_run_at timestamptz[],
     p_media_type text[], p_input bytea[], p_input_size bigint[], p_key text[], p_fingerprint bytea[],
-    p_waiter bigint[], p_traceparent text[], p_request_id text[],
+    p_waiter bigint[], p_traceparent text[], p_request_id text[], p_webhook text[] DEFAULT NULL,
+    p_base_url text[] DEFAULT NULL, p_problem_base text[] DEFAULT NULL,
     OUT ord integer, OUT code smallint, OUT job_id uuid, OUT created_at timestamptz, OUT seq bigint,
     OUT version bigint)
 RETURNS SETOF record
@@ -140,6 +143,12 @@ BEGIN
     )
     SELECT array_agg(m.n::integer), array_agg(m.created_at), array_agg(m.seq) INTO v_made, v_created, v_seq FROM m;
 
+    IF EXISTS (SELECT FROM unnest(p_webhook) AS w WHERE w IS NOT NULL) THEN
+        INSERT INTO longhaul.job_webhook (job_id, url, base_url, problem_base)
+        SELECT v_job[n], p_webhook[n], p_base_url[n], p_problem_base[n] FROM unnest(v_made) AS n WHERE p_webhook[n] IS NOT NULL
+        ON CONFLICT DO NOTHING;
+    END IF;
+
     RETURN QUERY SELECT u.n, 0::smallint, v_job[u.n], u.c, u.s, 1::bigint << 32
                    FROM unnest(v_made, v_created, v_seq) AS u(n, c, s);
 
@@ -179,7 +188,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION longhaul.submit_batch(uuid[], integer[], text[], smallint[], timestamptz[], text[], bytea[], bigint[],
-    text[], bytea[], bigint[], text[], text[]) IS 'Submits jobs, one array element each; idempotent on the id';
+    text[], bytea[], bigint[], text[], text[], text[], text[], text[]) IS 'Submits jobs, one array element each; idempotent on the id';
 
 -- Submits one job from SQL, inside whatever transaction the caller is in: the job exists if that commits.
 --   p_type       job type name

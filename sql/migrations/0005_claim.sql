@@ -86,7 +86,7 @@ COMMENT ON FUNCTION longhaul.worker_beat(uuid, integer, integer[], integer[], in
 
 -- Says that a daemon is gone for good. What it still holds is put back at once; a job that is being
 -- finished right now is left to that, and else to rescue.
--- Writes: worker, worker_type, and as take_back. Locks: the daemon's advisory lock, after its last claim.
+-- Writes: worker, worker_type, webhook_queue, and as take_back. Locks: the daemon's advisory lock, after its last claim.
 CREATE FUNCTION longhaul.worker_stop(p_boot uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
 BEGIN
@@ -96,6 +96,7 @@ BEGIN
     IF FOUND THEN
         PERFORM longhaul.take_back(ARRAY(
             SELECT l.job_id FROM longhaul.lease l WHERE l.boot = p_boot ORDER BY l.job_id FOR UPDATE SKIP LOCKED));
+        PERFORM longhaul.webhook_take_back(p_boot);
     END IF;
     DELETE FROM longhaul.worker_type WHERE boot = p_boot;
 END

@@ -9,7 +9,7 @@ COMMENT ON FUNCTION longhaul.problem(text, text, integer, text) IS 'Internal: a 
 
 -- Ends jobs that no worker holds any more or that the caller has locked: their lease rows, if any, go.
 -- Internal: cancel, expiry, poison. Waiting API processes are notified with the caller's commit.
--- Writes: lease, outcome, cancel_request, waiter. Locks: the lease rows, in order of job.
+-- Writes: lease, outcome, cancel_request, waiter, and as announce. Locks: the lease rows, in order of job.
 CREATE FUNCTION longhaul.end_jobs(p_job_ids uuid[], p_status smallint, p_errors jsonb[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp
@@ -18,6 +18,7 @@ AS $$
 DECLARE
     v_waiters bigint[];
     v_ids     uuid[];
+    v_ended   uuid[];
 BEGIN
     PERFORM FROM longhaul.lease l WHERE l.job_id = ANY (p_job_ids) ORDER BY l.job_id FOR UPDATE;
     WITH gone AS (
@@ -33,8 +34,13 @@ BEGIN
           LEFT JOIN gone g ON g.job_id = u.id
          WHERE j.id = ANY (p_job_ids)
         ON CONFLICT DO NOTHING
+        RETURNING outcome.job_id
     )
-    SELECT array_agg(g.waiter), array_agg(g.job_id) INTO v_waiters, v_ids FROM gone g WHERE g.waiter IS NOT NULL;
+    SELECT array_agg(g.waiter), array_agg(g.job_id), (SELECT array_agg(o.job_id) FROM o) INTO v_waiters, v_ids, v_ended
+      FROM gone g WHERE g.waiter IS NOT NULL;
+    IF v_ended IS NOT NULL THEN
+        PERFORM longhaul.announce(v_ended);
+    END IF;
     DELETE FROM longhaul.cancel_request c WHERE c.job_id = ANY (p_job_ids);
     WITH w AS (
         DELETE FROM longhaul.waiter w WHERE w.job_id = ANY (p_job_ids) RETURNING w.waiter, w.job_id
@@ -118,7 +124,7 @@ COMMENT ON FUNCTION longhaul.backoff_after(integer, bigint, bigint) IS 'Internal
 -- Returns per element (ord from 1) code 1 accepted, 2 already yours (a finish sent again after a
 -- broken commit), 0 the lease is lost: nothing was written; and the API processes to notify by
 -- notify_waiters: an element that several wait for comes in several rows.
--- Writes: lease, outcome, ready, delayed, cancel_request, waiter. Locks: the lease rows, in order of job.
+-- Writes: lease, outcome, ready, delayed, cancel_request, waiter, and as announce. Locks: the lease rows, in order of job.
 CREATE FUNCTION longhaul.finish_batch(
     p_boot uuid, p_job_ids uuid[], p_fences bigint[], p_verdicts smallint[], p_ran_ms integer[], p_media_types text[],
     p_results bytea[], p_result_sizes bigint[], p_errors text[], p_retry_ms bigint[], p_done bigint[], p_total bigint[],
@@ -138,6 +144,7 @@ DECLARE
     v_status  smallint[];
     v_errors  text[] := p_errors;
     v_ok      integer[];
+    v_ended   uuid[];
     v_waiters bigint[];
     v_more    boolean;
     r         record;
@@ -235,18 +242,21 @@ BEGIN
                CASE WHEN g.status = 3 THEN g.result END
           FROM gone g JOIN longhaul.job_type t ON t.type_id = g.type_id
     )
-    SELECT array_agg(g.n::integer), array_agg(g.waiter) INTO v_ok, v_waiters FROM gone g;
+    SELECT array_agg(g.n::integer), array_agg(g.id), array_agg(g.waiter) INTO v_ok, v_ended, v_waiters FROM gone g;
+    IF v_ended IS NOT NULL THEN
+        PERFORM longhaul.announce(v_ended);
+    END IF;
 
     RETURN QUERY SELECT x.n, 1::smallint, x.w FROM unnest(v_ok, v_waiters) AS x(n, w);
 
     -- Of a lost lease the request stays: it is for whoever has the job now.
     IF EXISTS (SELECT FROM longhaul.cancel_request) THEN
         DELETE FROM longhaul.cancel_request c
-         WHERE c.job_id = ANY (ARRAY(SELECT p_job_ids[n] FROM unnest(v_ok) AS n));
+         WHERE c.job_id = ANY (v_ended);
     END IF;
     RETURN QUERY
     WITH w AS (
-        DELETE FROM longhaul.waiter w WHERE w.job_id = ANY (ARRAY(SELECT p_job_ids[n] FROM unnest(v_ok) AS n))
+        DELETE FROM longhaul.waiter w WHERE w.job_id = ANY (v_ended)
         RETURNING w.job_id, w.waiter
     )
     SELECT u.n::integer, 1::smallint, w.waiter
@@ -273,8 +283,9 @@ COMMENT ON FUNCTION longhaul.finish_batch(uuid, uuid[], bigint[], smallint[], in
 -- claimed ahead is just put back.
 -- It waits for nobody: a worker calls it on the connection that renews its own lease. A job whose lease is
 -- locked is being finished, perhaps by an import that takes its time; the next call sees what became of it.
--- Returns how many jobs it took. Writes: worker, worker_type, lease, ready, outcome. Locks: the dead worker's
--- advisory lock against its own claims, which might otherwise slip in a lease behind this; its leases.
+-- Its deliveries of webhooks are put back too.
+-- Returns how many jobs it took. Writes: worker, worker_type, lease, ready, outcome, webhook_queue. Locks: the dead
+-- worker's advisory lock against its own claims, which might otherwise slip in a lease behind this; its leases.
 CREATE FUNCTION longhaul.rescue() RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan AS $$
@@ -287,7 +298,8 @@ BEGIN
     FOR v_boot IN SELECT w.boot FROM longhaul.worker w
                    WHERE w.lease_until < clock_timestamp()
                      AND (coalesce(w.dead_at, w.stopped_at) IS NULL
-                          OR w.boot IN (SELECT l.boot FROM longhaul.lease l WHERE l.boot IS NOT NULL))
+                          OR w.boot IN (SELECT l.boot FROM longhaul.lease l WHERE l.boot IS NOT NULL)
+                          OR w.boot IN (SELECT q.boot FROM longhaul.webhook_queue q WHERE q.boot IS NOT NULL))
                    ORDER BY w.boot
     LOOP
         CONTINUE WHEN NOT pg_try_advisory_xact_lock(hashtext('longhaul.boot'), hashtext(v_boot::text));
@@ -315,6 +327,7 @@ BEGIN
         -- Those that have failed have no lease any more: it passes them over.
         PERFORM longhaul.take_back(v_ids);
         v_count := v_count + cardinality(v_ids);
+        PERFORM longhaul.webhook_take_back(v_boot);
     END LOOP;
     IF v_count > 0 THEN
         PERFORM pg_notify('longhaul_wake', '');

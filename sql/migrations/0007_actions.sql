@@ -74,7 +74,7 @@ $$;
 COMMENT ON FUNCTION longhaul.cancel_job(uuid, text) IS 'Cancels a client''s job';
 
 -- Removes a client's ended job with its input and result. Returns 0 there is none, 1 removed, 2 it has not ended.
--- Writes: job, outcome, input_chunk, result_chunk.
+-- Writes: job, outcome, input_chunk, result_chunk, and as forget_webhooks.
 CREATE FUNCTION longhaul.delete_job(p_id uuid, p_client text) RETURNS smallint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan AS $$
@@ -90,6 +90,7 @@ BEGIN
     DELETE FROM longhaul.job j WHERE j.id = p_id;
     DELETE FROM longhaul.input_chunk c WHERE c.job_id = p_id;
     DELETE FROM longhaul.result_chunk c WHERE c.job_id = p_id;
+    PERFORM longhaul.forget_webhooks(ARRAY[p_id]);
     RETURN 1;
 END
 $$;

@@ -55,7 +55,7 @@ $$;
 COMMENT ON FUNCTION longhaul.expire_jobs(integer) IS 'Internal: fails jobs older than their lifetime';
 
 -- Removes up to p_limit ended jobs whose retention has run out, with their inputs and results. Returns how many.
--- Internal. Writes: outcome, job, input_chunk, result_chunk, in the order in which delete_job does.
+-- Internal. Writes: outcome, job, input_chunk, result_chunk, webhook tables, in the order in which delete_job does.
 CREATE FUNCTION longhaul.purge_jobs(p_limit integer) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan
@@ -70,6 +70,7 @@ BEGIN
         DELETE FROM longhaul.job j WHERE j.id = ANY (v_ids);
         DELETE FROM longhaul.input_chunk c WHERE c.job_id = ANY (v_ids);
         DELETE FROM longhaul.result_chunk c WHERE c.job_id = ANY (v_ids);
+        PERFORM longhaul.forget_webhooks(v_ids);
     END IF;
     RETURN cardinality(v_ids);
 END
@@ -141,8 +142,8 @@ $$;
 COMMENT ON FUNCTION longhaul.drop_partitions() IS 'Internal: drops the partitions of a day that is over';
 
 -- Upkeep: makes partitions three days ahead, fails jobs past their lifetime, removes what is past its
--- retention, idempotency keys after a day, waiters after two minutes, worker rows after a day, the partitions
--- of days that are over. In bounded steps; call it again and again, from any number of workers: one works,
+-- retention, idempotency keys after a day, waiters after two minutes, worker rows after a day, deliveries of
+-- webhooks after a week, the partitions of days that are over. In bounded steps; call it again and again, from any number of workers: one works,
 -- the others return at once. Returns true if it left something to do for the next call.
 -- Writes: nearly everything. Locks: an advisory lock.
 CREATE FUNCTION longhaul.maintain() RETURNS boolean
@@ -178,7 +179,9 @@ BEGIN
      WHERE w.boot = t.boot AND (w.dead_at IS NOT NULL OR w.stopped_at IS NOT NULL);
     DELETE FROM longhaul.worker w
      WHERE coalesce(w.dead_at, w.stopped_at) < now() - interval '1 day'
-       AND NOT EXISTS (SELECT FROM longhaul.lease l WHERE l.boot = w.boot);
+       AND NOT EXISTS (SELECT FROM longhaul.lease l WHERE l.boot = w.boot)
+       AND NOT EXISTS (SELECT FROM longhaul.webhook_queue q WHERE q.boot = w.boot);
+    v_more := longhaul.maintain_webhooks(c_step) OR v_more;
     -- Finishes delete waiters too, and the next step's locks are heavy: both come last.
     DELETE FROM longhaul.waiter w WHERE w.ctid = ANY (ARRAY(
         SELECT q.ctid FROM longhaul.waiter q WHERE q.created_at < now() - interval '2 minutes' FOR UPDATE SKIP LOCKED));

@@ -7,7 +7,7 @@ GRANT USAGE ON SCHEMA longhaul TO longhaul_api, longhaul_worker, longhaul_import
 GRANT EXECUTE ON FUNCTION
     longhaul.api_types(), longhaul.client_of_key(bytea), longhaul.schema_version(), longhaul.queue_state(),
     longhaul.submit_batch(uuid[], integer[], text[], smallint[], timestamptz[], text[], bytea[], bigint[], text[], bytea[],
-                          bigint[], text[], text[]),
+                          bigint[], text[], text[], text[], text[], text[]),
     longhaul.input_open(uuid), longhaul.input_chunk_put(uuid, integer, bytea), longhaul.wake(integer[]),
     longhaul.status_batch(uuid[], text[], boolean), longhaul.result_chunk_get(uuid, integer, integer),
     longhaul.list_jobs(text, integer, smallint, timestamptz, uuid, integer), longhaul.watch(uuid[], bigint),

@@ -62,13 +62,15 @@ $$;
 
 SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_api') $$, $$ SELECT unnest('{
     api_types, client_of_key, schema_version, queue_state, submit_batch, input_open, input_chunk_put, wake,
-    status_batch, result_chunk_get, list_jobs, watch, cancel_job, delete_job, retry_job}'::name[]) $$,
+    status_batch, result_chunk_get, list_jobs, watch, cancel_job, delete_job, retry_job,
+    webhook_create, webhook_get, webhook_list, webhook_delete, webhook_enable, webhook_rotate, webhook_ping,
+    webhook_deliveries, webhook_redeliver}'::name[]) $$,
     'longhaul_api may execute what the API calls');
 
 SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_worker') $$, $$ SELECT unnest('{
     schema_version, worker_start, worker_stop, worker_beat, worker_types, queue_horizon, claim, release_claim,
     progress_batch, input_chunk_get, result_chunk_put, finish_batch, notify_waiters, rescue, promote_due,
-    maintain}'::name[]) $$,
+    maintain, webhook_claim, webhook_next_due, webhook_release_claim, webhook_finish_batch}'::name[]) $$,
     'longhaul_worker may execute what the workers call');
 
 SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_import') $$,
@@ -76,7 +78,8 @@ SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_import') $$,
 
 SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_dba') $$, $$ SELECT unnest('{
     uuid_at, uuid_time, status_word, schema_version, queue_state, submit, wake, cancel_job, delete_job, retry_job,
-    create_api_key, rescue, maintain, make_partitions}'::name[]) $$,
+    create_api_key, rescue, maintain, make_partitions, job_document, webhook_lane, webhook_delete, webhook_enable, webhook_ping,
+    webhook_redeliver}'::name[]) $$,
     'longhaul_dba may submit, cancel, retry, and look after the database');
 
 -- ---- rights: the tables -------------------------------------------------------------------------
@@ -104,9 +107,9 @@ SELECT is_empty($$
 $$, 'nobody may delete, truncate or add triggers');
 SELECT is_empty($$
     SELECT c.oid::regclass FROM pg_class c
-     WHERE c.relnamespace = 'longhaul'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND c.relname <> 'api_key'
+     WHERE c.relnamespace = 'longhaul'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND c.relname NOT IN ('api_key', 'webhook_secret')
        AND NOT has_table_privilege('longhaul_dba', c.oid, 'SELECT')
-$$, 'longhaul_dba may read every table and view but one, days made later too');
+$$, 'longhaul_dba may read every table and view but two, days made later too');
 SELECT is_empty($$
     SELECT r, c.oid::regclass FROM pg_class c, unnest('{longhaul_api,longhaul_worker,longhaul_import,longhaul_dba}'::name[]) r
      WHERE c.relnamespace = 'longhaul'::regnamespace AND c.relkind = 'S'
@@ -129,6 +132,10 @@ SELECT is(t.as_role('longhaul_worker', 'SELECT longhaul.create_api_key(''x'')'),
 SELECT is(t.as_role('longhaul_dba', 'SELECT sha256 FROM longhaul.api_key'), '42501', 'longhaul_dba can''t see api_key.sha256');
 SELECT is(t.as_role('longhaul_dba', 'SELECT * FROM longhaul.api_key'), '42501', 'not by * either');
 SELECT is(t.as_role('longhaul_dba', 'UPDATE longhaul.api_key SET sha256 = sha256(''x'')'), '42501', 'nor change it');
+SELECT is(t.as_role('longhaul_dba', 'SELECT secret FROM longhaul.webhook_secret'), '42501', 'nor the secrets of webhooks');
+SELECT is(t.as_role('longhaul_dba', 'SELECT client, webhook_id, created_at, expires_at FROM longhaul.webhook_secret'), '',
+    'but that there are some');
+SELECT is(t.as_role('longhaul_dba', 'SELECT longhaul.webhook_claim(t.boot(1), 1, 1, 1, NULL, 1, ''{}'', ''{}'')'), '42501', 'nor claim deliveries, which shows them');
 SELECT is(t.as_role('longhaul_dba', 'SELECT client, label, created_at, revoked_at FROM longhaul.api_key'), '',
     'but whose the keys are');
 SELECT is(t.as_role('longhaul_dba', 'UPDATE longhaul.api_key SET revoked_at = now() WHERE client = ''x'''), '',
@@ -137,7 +144,7 @@ SELECT is(t.as_role('longhaul_dba', 'INSERT INTO longhaul.job_type (name, submit
     'and make a job type');
 SELECT is(t.as_role('longhaul_dba', 'UPDATE longhaul.job_type SET paused = true'), '', 'and pause it');
 SELECT is(t.as_role('longhaul_dba', format('SELECT FROM longhaul.%I', v)), '', 'longhaul_dba can open ' || v)
-  FROM unnest('{jobs,running,queue_depth,workers,stuck,throughput,slowest,partitions}'::text[]) v;
+  FROM unnest('{jobs,running,queue_depth,workers,stuck,throughput,slowest,partitions,webhook_endpoints,webhook_backlog}'::text[]) v;
 SELECT is(t.as_role('longhaul_dba', 'SELECT longhaul.maintain(), longhaul.rescue()'), '', 'and call the upkeep');
 
 SELECT * FROM finish();

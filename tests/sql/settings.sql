@@ -11,7 +11,9 @@ DECLARE
     v_job uuid;
     v_old uuid;
     v_run record;
+    v_hook uuid := t.id();
 BEGIN
+    PERFORM longhaul.webhook_create(v_hook, 'alice', 'https://example.com/x', NULL, '{job.completed}', '', 'https://api', 'urn:', sha256('s'));
     v_job := (t.submit('test', p_input => '\x00ff27', p_key => 'K', p_run_at => NULL)).job_id;
     v_old := (t.submit('test', t.id(clock_timestamp() - interval '24 hours'))).job_id;
     IF (SELECT tableoid::regclass::text FROM longhaul.job WHERE id = v_job) NOT LIKE '%job_' || to_char(v_day, 'YYYYMMDD') THEN
@@ -52,6 +54,29 @@ BEGIN
        '{"imported":1,"updated":0,"rejected":1,"errors":[{"line":2,"reason":"bad"}]}' || chr(10) THEN
         RETURN 'imported wrongly';
     END IF;
+    IF v_hook NOT IN (SELECT w.id FROM longhaul.webhook_list('alice', NULL, 10) w) THEN
+        RETURN 'the webhook is not listed';
+    END IF;
+    IF (SELECT array_agg(d.payload::json->>'type' || (d.payload::json->'data'->>'percentComplete') ORDER BY d.job_id = v_job) FROM longhaul.webhook_delivery d) <>
+       '{job.completed100,job.completed100,job.completed100}' THEN
+        RETURN 'deliveries are missing';
+    END IF;
+    IF (SELECT bool_or(abs(extract(epoch FROM (d.payload::json->'data'->>'completionTime')::timestamptz - clock_timestamp())) > 60) FROM longhaul.webhook_delivery d) THEN
+        RETURN 'wrong times are told';
+    END IF;
+    FOR v_run IN SELECT * FROM longhaul.webhook_claim(t.boot(1), 1, 10, 10, NULL, 10, '{}', '{}') LOOP
+        IF (SELECT f.code FROM longhaul.webhook_finish_batch(t.boot(1), ARRAY[v_run.delivery_id], ARRAY[v_run.fence], '{1}', '{200}', '{NULL}', '{5}',
+                ARRAY[(extract(epoch FROM clock_timestamp()) * 1000)::bigint], '{NULL}') f) <> 1 OR v_run.secret1 <> sha256('s') THEN
+            RETURN 'not delivered';
+        END IF;
+    END LOOP;
+    IF (SELECT (count(*), min(d.tries::json->0->>'statusCode')) FROM longhaul.webhook_deliveries('alice', v_hook, NULL, 0, NULL, 10) d WHERE d.status = 2) <> (3::bigint, '200'::text) THEN
+        RETURN 'the deliveries are not listed';
+    END IF;
+    DELETE FROM longhaul.webhook;
+    DELETE FROM longhaul.webhook_delivery;
+    DELETE FROM longhaul.webhook_try;
+    DELETE FROM longhaul.webhook_secret;
     DELETE FROM longhaul.account;
     DELETE FROM longhaul.idempotency_key;
     DELETE FROM longhaul.job;
