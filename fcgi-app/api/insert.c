@@ -20,7 +20,8 @@
 #define TRIES_MAX 3
 
 const char insert_sql[] =
-	"SELECT * FROM longhaul.submit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+	"SELECT * FROM longhaul.submit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
+	"$14, $15, $16)";
 
 static struct app *owner;
 static struct lane fresh;
@@ -30,7 +31,7 @@ static size_t n_doubtful;
 static ev_timer settle_timer;
 
 static struct pgarray ids, type_ids, clients, priorities, run_ats, media_types, inputs, sizes, keys,
-	fingerprints, waiters, traceparents, request_ids;
+	fingerprints, waiters, traceparents, request_ids, webhooks, base_urls, problem_bases;
 
 static struct {
 	struct pgarray *array;
@@ -40,7 +41,8 @@ static struct {
 	{ &priorities, DB_INT2 },    { &run_ats, DB_TIMESTAMPTZ }, { &media_types, DB_TEXT },
 	{ &inputs, DB_BYTEA },       { &sizes, DB_INT8 },          { &keys, DB_TEXT },
 	{ &fingerprints, DB_BYTEA }, { &waiters, DB_INT8 },        { &traceparents, DB_TEXT },
-	{ &request_ids, DB_TEXT },
+	{ &request_ids, DB_TEXT },   { &webhooks, DB_TEXT },       { &base_urls, DB_TEXT },
+	{ &problem_bases, DB_TEXT },
 };
 #define N_ARRAYS (sizeof(arrays) / sizeof(arrays[0]))
 
@@ -70,6 +72,9 @@ void insert_encode(struct db_params *params, struct lane_item *const *items, siz
 			pga_null(&waiters);
 		pga_text(&traceparents, row->traceparent);
 		pga_text(&request_ids, row->request_id);
+		pga_text(&webhooks, row->webhook);
+		pga_text(&base_urls, row->base_url);
+		pga_text(&problem_bases, row->problem_base);
 	}
 	for (size_t k = 0; k < N_ARRAYS; k++)
 		dbp_array(params, arrays[k].array);

@@ -55,6 +55,8 @@ struct insert {
 	int64_t run_at_ms; /* 0 = now */
 	const char *client, *media_type;
 	const char *key, *traceparent, *request_id; /* NULL = none */
+	/* URL to tell of the end (NULL = none), what links and problem types in that begin with. */
+	const char *webhook, *base_url, *problem_base;
 	const void *input;                          /* NULL = already stored in chunks */
 	int64_t input_size;
 	unsigned char fingerprint[SHA256_SIZE];

@@ -10,6 +10,7 @@
 #include "api/app.h"
 #include "api/jobs.h"
 #include "api/queues.h"
+#include "api/settings.h"
 #include "api/types.h"
 #include "common/db.h"
 #include "common/json.h"
@@ -85,6 +86,20 @@ static struct json_object *read_media_type(struct submit *s, struct json_object 
 	return errors;
 }
 
+static struct json_object *read_webhook(struct submit *s, struct json_object *errors)
+{
+	const char *url = req_header(s->req, "Longhaul-Webhook"), *why;
+
+	if (!url)
+		return errors;
+	if (!webhook_url_check(url, &api_webhook_guard, &why))
+		return input_error(errors, "Longhaul-Webhook", why);
+	s->row.webhook = url;
+	s->row.base_url = req_base_url(s->req);
+	s->row.problem_base = app.cfg->problem_base;
+	return errors;
+}
+
 /* Reads the headers into the row. False: one is wrong, and that was answered. */
 static bool read_headers(struct submit *s)
 {
@@ -95,8 +110,7 @@ static bool read_headers(struct submit *s)
 	errors = read_priority(s, errors);
 	errors = read_run_at(s, errors);
 	errors = read_key(s, errors);
-	if (req_header(s->req, "Longhaul-Webhook"))
-		errors = input_error(errors, "Longhaul-Webhook", "webhooks are not available");
+	errors = read_webhook(s, errors);
 	if (errors) {
 		reply_invalid(s->req, errors);
 		return false;
@@ -111,7 +125,7 @@ static bool read_headers(struct submit *s)
 static bool add_prefix(struct submit *s)
 {
 	static const char *const names[] = { "Content-Type", "Longhaul-Priority",
-					     "Longhaul-Run-At" };
+					     "Longhaul-Run-At", "Longhaul-Webhook" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		const char *text = req_header(s->req, names[i]);
