@@ -29,7 +29,7 @@ struct import {
 	struct import_reader *reader;
 	struct buf rows; /* encoded, not yet sent */
 	int64_t read, count;
-	enum import_outcome outcome;
+	enum job_db_outcome outcome;
 };
 
 static bool send_rows(struct import *im)
@@ -37,7 +37,7 @@ static bool send_rows(struct import *im)
 	if (im->rows.len > 0)
 		im->outcome = import_db_rows(im->db, im->rows.data, im->rows.len);
 	buf_reset(&im->rows);
-	return im->outcome == IMPORT_OK;
+	return im->outcome == JOB_DB_OK;
 }
 
 static bool take_row(void *ctx, const struct import_row *row)
@@ -70,7 +70,7 @@ static bool read_rows(struct import *im)
 		report(im, "");
 	}
 	if (n < 0) {
-		im->outcome = IMPORT_STOPPED;
+		im->outcome = JOB_DB_STOPPED;
 		return false;
 	}
 	return import_reader_end(im->reader);
@@ -81,12 +81,12 @@ static bool load(struct import *im)
 	int64_t began = mono_ms();
 
 	im->outcome = import_db_begin(im->db, im->job);
-	if (im->outcome != IMPORT_OK || !import_copy_head(&im->rows) || !read_rows(im) ||
+	if (im->outcome != JOB_DB_OK || !import_copy_head(&im->rows) || !read_rows(im) ||
 	    !import_copy_tail(&im->rows) || !send_rows(im))
 		return false;
 	report(im, ", merging");
 	im->outcome = import_db_finish(im->db, mono_ms() - began);
-	return im->outcome == IMPORT_OK;
+	return im->outcome == JOB_DB_OK;
 }
 
 /* The file as a whole is wrong: nothing of it was imported. */
@@ -113,13 +113,13 @@ static enum lh_verdict verdict_of(struct import *im)
 	if (why)
 		return fail_input(im->job, where, why);
 	switch (im->outcome) {
-	case IMPORT_STOPPED:
+	case JOB_DB_STOPPED:
 		return LH_CANCELED;
-	case IMPORT_AGAIN:
+	case JOB_DB_AGAIN:
 		return lh_try_again(
 			im->job, -1, "The import was interrupted",
 			"The database was away or busy; nothing was imported by this attempt.");
-	case IMPORT_FAILED:
+	case JOB_DB_FAILED:
 		return lh_fail(im->job, "import-failed", 500, "The import failed",
 			       "The database refused the rows; nothing was imported.", NULL);
 	default:

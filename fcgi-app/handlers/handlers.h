@@ -15,4 +15,7 @@ extern const struct lh_handler lh_handler_exec;
 /* Loads accounts (NDJSON, a JSON array, CSV) into the database. */
 extern const struct lh_handler lh_handler_bulk_import;
 
+/* Calls a function in the database. */
+extern const struct lh_handler lh_handler_sql;
+
 #endif

@@ -11,6 +11,7 @@ static const struct lh_handler *const handlers[] = {
 	&lh_handler_noop,
 	&lh_handler_exec,
 	&lh_handler_bulk_import,
+	&lh_handler_sql,
 };
 
 const struct lh_handler *handler_find(const char *name)

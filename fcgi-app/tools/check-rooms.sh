@@ -2,7 +2,7 @@
 # The rules that keep the rooms of the source apart. Prints each breach as file:line; exit 1 if any.
 #   common/   knows neither api nor worker nor runner
 #   api/      alone speaks FastCGI; nobody includes another room's headers
-#   libpq     is known to the database files of common and to the bulk import alone
+#   libpq     is known to the database files of common and to the handlers with transactions of their own
 #   sql/      alone names tables: C calls functions of schema longhaul
 set -eu
 cd "$(dirname "$0")/../.."
@@ -25,7 +25,7 @@ includes() { # includes PATTERN FILES…: the #include lines that match
 src=fcgi-app
 files() { find "$@" -name '*.[ch]' 2>/dev/null | sort; }
 db_files="$src/common/db"
-not_db() { files $src | grep -vE "^($db_files|$src/common/pgarray|$src/handlers/bulk_import|$src/handlers/import_)"; }
+not_db() { files $src | grep -vE "^($db_files|$src/common/pgarray|$src/handlers/(job_db|bulk_import|import_|sql))"; }
 
 # shellcheck disable=SC2046  # lists of files without spaces
 {

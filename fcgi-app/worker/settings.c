@@ -70,7 +70,7 @@ static const struct opt worker_opts[] = {
 
 static const struct opt type_opts[] = {
 	OPT_STR("type", "handler", struct type, cfg.handler, "",
-		"Who does the work: noop, exec or bulk-import."),
+		"Who does the work: noop, exec, bulk-import or sql."),
 	OPT_NUM("type", "slots", struct type, cfg.slots, "1", 1, 1000,
 		"Most jobs that run at a time on this host."),
 	OPT_NUM("type", "timeout_ms", struct type, cfg.timeout_ms, "0", 0, INT_MAX,
@@ -83,13 +83,14 @@ static const struct opt type_opts[] = {
  * business: check_handler() asks it. */
 static const struct handler_keys {
 	const char *handler;
-	const char *keys[12];
+	const char *keys[16];
 } handlers[] = {
 	{ "noop", { NULL } },
 	{ "exec",
 	  { "command", "environment", "directory", "user", "result_type", "show_stderr",
 	    "rlimit_as", "rlimit_cpu_s", "rlimit_nofile", "rlimit_fsize" } },
 	{ "bulk-import", { "database" } },
+	{ "sql", { "function", "database", "result_type", "input_max" } },
 };
 
 #define N_HANDLERS (sizeof(handlers) / sizeof(handlers[0]))
@@ -215,7 +216,8 @@ static const struct opt_kind kinds[] = {
 		.help = "A job type that this host serves, by its name in the database. Further keys belong to the "
 			"handler. exec: command (a program and its arguments), environment (A=b …), directory, user, "
 			"result_type, show_stderr, rlimit_as, rlimit_cpu_s, rlimit_nofile, rlimit_fsize. "
-			"bulk-import: database (a connection string).",
+			"bulk-import: database (a connection string). sql: function (SCHEMA.FUNCTION), database, result_type, "
+			"input_max.",
 		.rows = type_opts,
 		.n = sizeof(type_opts) / sizeof(type_opts[0]),
 		.begin = type_begin,

@@ -74,12 +74,13 @@ SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_worker') $$, $$ SELECT unn
     'longhaul_worker may execute what the workers call');
 
 SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_import') $$,
-    $$ SELECT unnest('{import_begin, import_finish}'::name[]) $$, 'longhaul_import may begin and finish imports');
+    $$ SELECT unnest('{import_begin, import_finish, sql_function, sql_begin, sql_finish, report_progress}'::name[]) $$,
+    'longhaul_import may begin and finish imports and the jobs of handler sql');
 
 SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_dba') $$, $$ SELECT unnest('{
     uuid_at, uuid_time, status_word, schema_version, queue_state, submit, wake, cancel_job, delete_job, retry_job,
     create_api_key, rescue, maintain, make_partitions, job_document, webhook_lane, webhook_delete, webhook_enable, webhook_ping,
-    webhook_redeliver}'::name[]) $$,
+    webhook_redeliver, sql_function, report_progress}'::name[]) $$,
     'longhaul_dba may submit, cancel, retry, and look after the database');
 
 -- ---- rights: the tables -------------------------------------------------------------------------

@@ -63,17 +63,18 @@ def ini(sections):
 
 class Stack:
     """Settings are dictionaries of the configuration's sections; `types` names what exists, with changes of
-    a type's row in `type_rows` and of its section in `type_settings`."""
+    a type's row in `type_rows` and of its section in `type_settings`; `more_types` are like TYPES, and exist too."""
 
     def __init__(self, cluster, apis=2, workers=1, api=None, worker=None, database=None,
-                 webhook=None, types=tuple(TYPES), type_rows=None, type_settings=None, nginx_edit=()):
+                 webhook=None, types=tuple(TYPES), type_rows=None, type_settings=None, more_types=None, nginx_edit=()):
         self.cluster = cluster
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="lh", dir="/tmp"))
         self.database = cluster.new_database()
         self.daemons = []
         self._connection = None
         self._logs = None
-        self.types = types
+        self.catalog = {**TYPES, **(more_types or {})}
+        self.types = (*types, *(more_types or {}))
         self.type_settings = type_settings or {}
         self.settings = {
             "database": {"reconnect_min_ms": 20, "reconnect_max_ms": 200, **(database or {})},
@@ -120,9 +121,9 @@ class Stack:
         sections = {"database": self._database_section("worker"), "log": self.settings["log"],
                     "worker": self.settings["worker"], "webhook": self.settings["webhook"]}
         for name in self.types:
-            settings = {**(TYPES[name][1] or {}), **self.type_settings.get(name, {})}
+            settings = {**(self.catalog[name][1] or {}), **self.type_settings.get(name, {})}
             if settings:
-                if settings["handler"] == "bulk-import":
+                if settings["handler"] in ("bulk-import", "sql"):
                     settings.setdefault("database", self.cluster.conninfo(self.database, "importer"))
                 sections[f"type {name}"] = settings
         return sections
@@ -132,7 +133,7 @@ class Stack:
 
     def write_types(self, changes):
         for name in self.types:
-            row = {"name": name, **TYPES[name][0], **changes.get(name, {})}
+            row = {"name": name, **self.catalog[name][0], **changes.get(name, {})}
             columns = ", ".join(row)
             marks = ", ".join(["%s"] * len(row))
             self.sql(f"INSERT INTO longhaul.job_type ({columns}) VALUES ({marks})", list(row.values()))
