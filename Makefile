@@ -50,8 +50,9 @@ objects = $(patsubst $(S)/%.c,$(O)/obj/%.o,$(call sources,$(1)))
 
 COMMON     := $(O)/libcommon.a
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(O)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
-PROGRAMS   := $(foreach p,api worker runner,$(if $(wildcard $(S)/$(p)/main.c),$(O)/longhaul-$(p)))
-ALL_OBJ    := $(foreach d,common api worker runner handlers,$(call objects,$(d)))
+PROGRAMS   := $(foreach p,api worker runner courier,$(if $(wildcard $(S)/$(p)/main.c),$(O)/longhaul-$(p)))
+HIDDEN     := %-runner %-courier # started by the worker only
+ALL_OBJ    := $(foreach d,common api worker runner courier handlers,$(call objects,$(d)))
 
 .PHONY: all
 all: $(PROGRAMS) $(COMMON)
@@ -99,6 +100,10 @@ $(O)/longhaul-worker: $(call objects,worker) $(COMMON)
 $(O)/longhaul-runner: $(call objects,runner) $(call objects,handlers) $(COMMON)
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -rdynamic -o $@ $^ $(LIBS)
+
+$(O)/longhaul-courier: $(call objects,courier) $(COMMON)
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CURL) $(CARES) $(LIBS)
 
 # ---- unit tests ---------------------------------------------------------------------------------
 
@@ -179,10 +184,10 @@ sample: all
 install: all
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libexecdir) $(DESTDIR)$(datadir)/migrations \
 		$(DESTDIR)$(datadir)/nginx $(DESTDIR)$(docdir) $(DESTDIR)$(includedir)/longhaul
-	install -m 755 $(filter-out %-runner,$(PROGRAMS)) $(DESTDIR)$(bindir)
+	install -m 755 $(filter-out $(HIDDEN),$(PROGRAMS)) $(DESTDIR)$(bindir)
 	sed 's|$$here/migrations|$(datadir)/migrations|' sql/longhaul-migrate >$(DESTDIR)$(bindir)/longhaul-migrate
 	chmod 755 $(DESTDIR)$(bindir)/longhaul-migrate
-	install -m 755 $(filter %-runner,$(PROGRAMS)) $(DESTDIR)$(libexecdir)
+	install -m 755 $(filter $(HIDDEN),$(PROGRAMS)) $(DESTDIR)$(libexecdir)
 	install -m 644 sql/migrations/*.sql $(DESTDIR)$(datadir)/migrations
 	install -m 644 nginx/* $(DESTDIR)$(datadir)/nginx
 	install -m 644 $(S)/longhaul.conf.sample README.md LICENSE $(DESTDIR)$(docdir)

@@ -2,6 +2,7 @@
  * wire.c: frames and shared memory between the daemon and a runner.
  */
 #include "wire.h"
+#include "wire_internal.h"
 
 #include <string.h>
 
@@ -19,7 +20,7 @@ int wire_next(const char *data, size_t len, struct wire_head *head, const char *
 	if (len < sizeof(*head))
 		return 0;
 	memcpy(head, data, sizeof(*head));
-	if (head->size > WIRE_FRAME_MAX || head->kind < WIRE_SETUP || head->kind > WIRE_BELL)
+	if (head->size > WIRE_FRAME_MAX || head->kind < WIRE_SETUP || head->kind > WIRE_POSTED)
 		return -1;
 	if (len - sizeof(*head) < head->size)
 		return 0;
@@ -53,14 +54,7 @@ struct done_fixed {
 
 #define NO_INPUT UINT32_MAX
 
-/* Reads a message front to back; `bad` once something didn't fit. */
-struct reader {
-	const char *at;
-	size_t left;
-	bool bad;
-};
-
-static const char *take(struct reader *r, size_t n)
+const char *wire_take(struct wire_reader *r, size_t n)
 {
 	const char *p = r->at;
 
@@ -73,10 +67,9 @@ static const char *take(struct reader *r, size_t n)
 	return p;
 }
 
-/* A text of `n` bytes whose NUL follows it. */
-static const char *take_text(struct reader *r, size_t n)
+const char *wire_take_text(struct wire_reader *r, size_t n)
 {
-	const char *p = take(r, n + 1);
+	const char *p = wire_take(r, n + 1);
 
 	if (!r->bad && (p[n] != '\0' || memchr(p, '\0', n))) {
 		r->bad = true;
@@ -85,10 +78,8 @@ static const char *take_text(struct reader *r, size_t n)
 	return p;
 }
 
-/* Begins a frame whose payload has `size` bytes: head and fixed part. The room for all of it is made
- * first, so that the additions behind can't fail. */
-static bool begin(struct buf *out, enum wire_kind kind, uint32_t ticket, const void *fixed,
-		  size_t fixed_size, size_t more)
+bool wire_begin_frame(struct buf *out, enum wire_kind kind, uint32_t ticket, const void *fixed,
+		      size_t fixed_size, size_t more)
 {
 	struct wire_head head = { .size = (uint32_t)(fixed_size + more),
 				  .kind = kind,
@@ -109,8 +100,8 @@ bool wire_put_setup(struct buf *out, const struct wire_setup *setup)
 		.settings_len = (uint32_t)setup->settings_len,
 	};
 
-	return begin(out, WIRE_SETUP, 0, &f, sizeof(f),
-		     (size_t)f.handler_len + 1 + f.type_len + 1 + f.settings_len) &&
+	return wire_begin_frame(out, WIRE_SETUP, 0, &f, sizeof(f),
+				(size_t)f.handler_len + 1 + f.type_len + 1 + f.settings_len) &&
 	       buf_add(out, setup->handler, f.handler_len + 1) &&
 	       buf_add(out, setup->type, f.type_len + 1) &&
 	       buf_add(out, setup->settings, f.settings_len);
@@ -118,9 +109,9 @@ bool wire_put_setup(struct buf *out, const struct wire_setup *setup)
 
 bool wire_get_setup(const char *payload, size_t size, struct wire_setup *setup)
 {
-	struct reader r = { .at = payload, .left = size };
+	struct wire_reader r = { .at = payload, .left = size };
 	struct setup_fixed f;
-	const char *fixed = take(&r, sizeof(f));
+	const char *fixed = wire_take(&r, sizeof(f));
 
 	if (r.bad)
 		return false;
@@ -128,9 +119,9 @@ bool wire_get_setup(const char *payload, size_t size, struct wire_setup *setup)
 	setup->result_max = f.result_max;
 	setup->boot = f.boot;
 	setup->log_level = f.log_level;
-	setup->handler = take_text(&r, f.handler_len);
-	setup->type = take_text(&r, f.type_len);
-	setup->settings = take(&r, f.settings_len);
+	setup->handler = wire_take_text(&r, f.handler_len);
+	setup->type = wire_take_text(&r, f.type_len);
+	setup->settings = wire_take(&r, f.settings_len);
 	setup->settings_len = f.settings_len;
 	return !r.bad && r.left == 0 && f.settings_len > 0 &&
 	       setup->settings[f.settings_len - 1] == '\0';
@@ -152,9 +143,9 @@ bool wire_put_job(struct buf *out, uint32_t ticket, const struct wire_job *job)
 	};
 	size_t input_len = job->input ? job->input_len : 0;
 
-	return begin(out, WIRE_JOB, ticket, &f, sizeof(f),
-		     (size_t)f.client_len + f.media_type_len + f.traceparent_len +
-			     f.request_id_len + 4 + input_len) &&
+	return wire_begin_frame(out, WIRE_JOB, ticket, &f, sizeof(f),
+				(size_t)f.client_len + f.media_type_len + f.traceparent_len +
+					f.request_id_len + 4 + input_len) &&
 	       buf_add(out, job->client, f.client_len + 1) &&
 	       buf_add(out, job->media_type, f.media_type_len + 1) &&
 	       buf_add(out, job->traceparent, f.traceparent_len + 1) &&
@@ -164,9 +155,9 @@ bool wire_put_job(struct buf *out, uint32_t ticket, const struct wire_job *job)
 
 bool wire_get_job(const char *payload, size_t size, struct wire_job *job)
 {
-	struct reader r = { .at = payload, .left = size };
+	struct wire_reader r = { .at = payload, .left = size };
 	struct job_fixed f;
-	const char *fixed = take(&r, sizeof(f));
+	const char *fixed = wire_take(&r, sizeof(f));
 
 	if (r.bad)
 		return false;
@@ -178,12 +169,12 @@ bool wire_get_job(const char *payload, size_t size, struct wire_job *job)
 		.deadline_ms = f.deadline_ms,
 		.attempt = f.attempt,
 	};
-	job->client = take_text(&r, f.client_len);
-	job->media_type = take_text(&r, f.media_type_len);
-	job->traceparent = take_text(&r, f.traceparent_len);
-	job->request_id = take_text(&r, f.request_id_len);
+	job->client = wire_take_text(&r, f.client_len);
+	job->media_type = wire_take_text(&r, f.media_type_len);
+	job->traceparent = wire_take_text(&r, f.traceparent_len);
+	job->request_id = wire_take_text(&r, f.request_id_len);
 	if (f.input_len != NO_INPUT) {
-		job->input = take(&r, f.input_len);
+		job->input = wire_take(&r, f.input_len);
 		job->input_len = f.input_len;
 	}
 	return !r.bad && r.left == 0;
@@ -207,8 +198,9 @@ bool wire_put_done(struct buf *out, uint32_t ticket, const struct wire_done *don
 	};
 	size_t result_len = done->result ? done->result_len : 0;
 
-	return begin(out, WIRE_DONE, ticket, &f, sizeof(f),
-		     (size_t)f.message_len + f.media_type_len + f.error_len + 3 + result_len) &&
+	return wire_begin_frame(out, WIRE_DONE, ticket, &f, sizeof(f),
+				(size_t)f.message_len + f.media_type_len + f.error_len + 3 +
+					result_len) &&
 	       buf_add(out, done->message, f.message_len + 1) &&
 	       buf_add(out, done->media_type, f.media_type_len + 1) &&
 	       buf_add(out, done->error, f.error_len + 1) &&
@@ -217,9 +209,9 @@ bool wire_put_done(struct buf *out, uint32_t ticket, const struct wire_done *don
 
 bool wire_get_done(const char *payload, size_t size, struct wire_done *done)
 {
-	struct reader r = { .at = payload, .left = size };
+	struct wire_reader r = { .at = payload, .left = size };
 	struct done_fixed f;
-	const char *fixed = take(&r, sizeof(f));
+	const char *fixed = wire_take(&r, sizeof(f));
 
 	if (r.bad)
 		return false;
@@ -234,11 +226,11 @@ bool wire_get_done(const char *payload, size_t size, struct wire_done *done)
 		.done = f.done,
 		.total = f.total,
 	};
-	done->message = take_text(&r, f.message_len);
-	done->media_type = take_text(&r, f.media_type_len);
-	done->error = take_text(&r, f.error_len);
+	done->message = wire_take_text(&r, f.message_len);
+	done->media_type = wire_take_text(&r, f.media_type_len);
+	done->error = wire_take_text(&r, f.error_len);
 	if (f.result_len != NO_INPUT) {
-		done->result = take(&r, f.result_len);
+		done->result = wire_take(&r, f.result_len);
 		done->result_len = f.result_len;
 	}
 	return !r.bad && r.left == 0;

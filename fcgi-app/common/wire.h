@@ -53,6 +53,12 @@ enum wire_kind {
 	WIRE_RESULT,  /* a chunk of the result */
 	WIRE_DONE,    /* struct wire_done */
 	WIRE_BELL,    /* look into the ring */
+	/* daemon to courier: see wire_courier.h */
+	WIRE_COURIER, /* struct wire_courier; once, first */
+	WIRE_POST,    /* struct wire_post */
+	WIRE_FORGET,  /* give up the post of this ticket; no answer is wanted */
+	/* courier to daemon */
+	WIRE_POSTED, /* struct wire_posted */
 };
 
 struct wire_head {
