@@ -14,8 +14,8 @@
 #include "common/mem.h"
 #include "type.h"
 
-/* "longhaul-runner" in the folder of this program. The caller frees; NULL if that isn't known. */
-static char *beside_us(void)
+/* A program in the folder of this one. The caller frees; NULL if that isn't known. */
+static char *beside_us(const char *name)
 {
 	char path[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
@@ -25,20 +25,30 @@ static char *beside_us(void)
 		return NULL;
 	path[n] = '\0';
 	slash = strrchr(path, '/');
-	return slash ? mem_printf("%.*s/longhaul-runner", (int)(slash - path), path) : NULL;
+	return slash ? mem_printf("%.*s/%s", (int)(slash - path), path, name) : NULL;
+}
+
+static char *program_path(const char *configured, const char *name)
+{
+	char *path;
+
+	if (*configured)
+		return mem_strdup(configured);
+	path = beside_us(name);
+	if (path && access(path, X_OK) == 0)
+		return path;
+	free(path);
+	return mem_printf(LONGHAUL_LIBEXECDIR "/%s", name);
 }
 
 char *runner_path(void)
 {
-	char *path;
+	return program_path(config.runner, "longhaul-runner");
+}
 
-	if (*config.runner)
-		return mem_strdup(config.runner);
-	path = beside_us();
-	if (path && access(path, X_OK) == 0)
-		return path;
-	free(path);
-	return mem_strdup(LONGHAUL_LIBEXECDIR "/longhaul-runner");
+char *courier_path(void)
+{
+	return program_path(config.webhook.courier, "longhaul-courier");
 }
 
 /* Writes the settings to the child and reads what it has to say. */

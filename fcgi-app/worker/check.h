@@ -1,5 +1,5 @@
 /*
- * check.h: the runner program, and what it says to a type's settings before anything is started.
+ * check.h: the programs that we start, and what it says to a type's settings before anything is started.
  */
 #ifndef LONGHAUL_WORKER_CHECK_H
 #define LONGHAUL_WORKER_CHECK_H
@@ -9,9 +9,10 @@
 
 struct type;
 
-/* The path of longhaul-runner: as configured, beside our own executable, or where it is installed. It may
- * not exist. The caller frees. */
+/* The path of a program that we start: as configured, beside our own executable, or where it is installed. It
+ * may not exist. The caller frees. */
 char *runner_path(void);
+char *courier_path(void);
 
 /* Has the type's handler look at its settings, in a process of its own. False and a message in err if it
  * refuses them. Without an executable runner nothing is checked: the start will say so. */

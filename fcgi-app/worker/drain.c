@@ -10,6 +10,7 @@
 #include "lease.h"
 #include "pool.h"
 #include "type.h"
+#include "webhooks.h"
 #include "worker.h"
 
 #define LAST_WRITES_MS 5000 /* for outcomes and the sign-off, once all handlers have stopped */
@@ -61,8 +62,9 @@ void drain_step(int64_t now)
 	if (!stopped && now >= stop_at) {
 		stopped = true;
 		pool_stop_all(STOP_DRAIN);
+		webhooks_stop();
 	}
-	if (jobs_held() == 0 && finish_is_empty()) {
+	if (jobs_held() == 0 && finish_is_empty() && webhooks_idle()) {
 		lease_stop();
 	} else if (now >= give_up_at) {
 		log_warning("the end doesn't wait for the database any longer jobs=%d",

@@ -19,6 +19,7 @@
 #include "outcome.h"
 #include "settings.h"
 #include "type.h"
+#include "webhooks.h"
 #include "worker.h"
 
 #define ROW_OVERHEAD 128
@@ -209,6 +210,7 @@ static void written(const PGresult *res)
 		}
 	}
 	notify_waiters(&waiters, &ids);
+	webhooks_jobs_ended();
 	pga_free(&waiters);
 	pga_free(&ids);
 	for (int i = 0; i < fin.n_batch; i++)

@@ -17,6 +17,7 @@
 #include "listen.h"
 #include "pool.h"
 #include "type.h"
+#include "webhooks.h"
 #include "worker.h"
 
 static struct {
@@ -204,11 +205,14 @@ void lease_lost(const char *why)
 	finish_forget();
 	jobs_drop_all();
 	claim_forget();
+	webhooks_forget();
 	/* No answer that is still to come has a meaning; and one of them may be stuck. */
 	db_reset(worker.claim);
 	db_reset(worker.finish);
 	db_reset(worker.stream);
 	db_reset(worker.beat);
+	if (worker.webhook)
+		db_reset(worker.webhook);
 	if (worker.draining)
 		worker.life = LIFE_OVER;
 	else if (!lease_open())

@@ -13,6 +13,7 @@
 #include "pool.h"
 #include "settings.h"
 #include "type.h"
+#include "webhooks.h"
 #include "worker.h"
 
 static char boot_channel[64];
@@ -52,6 +53,8 @@ static void on_notify(void *ctx, const char *channel, const char *payload)
 		on_wake(payload);
 	else if (!strcmp(channel, "longhaul_types"))
 		chores_read_types();
+	else if (!strcmp(channel, "longhaul_webhooks"))
+		webhooks_wake();
 	else if (!strcmp(channel, boot_channel))
 		on_message(payload);
 }
@@ -63,6 +66,7 @@ static void on_state(void *ctx, bool up)
 	if (!up)
 		return;
 	claim_look_back();
+	webhooks_wake();
 	chores_read_types();
 }
 
@@ -84,6 +88,8 @@ void listen_open(void)
 	db_on_notify(worker.listen, on_notify, NULL);
 	db_listen(worker.listen, "longhaul_wake");
 	db_listen(worker.listen, "longhaul_types");
+	if (config.webhook.enabled)
+		db_listen(worker.listen, "longhaul_webhooks");
 	if (*boot_channel)
 		db_listen(worker.listen, boot_channel);
 }

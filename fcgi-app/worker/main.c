@@ -28,6 +28,7 @@
 #include "settings.h"
 #include "stream.h"
 #include "type.h"
+#include "webhooks.h"
 #include "worker.h"
 
 struct worker worker = { .next_fence = 1 };
@@ -65,6 +66,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
 	finish_step(now);
 	claim_step(now);
 	chores_step(now);
+	webhooks_step(now);
 	count_file_step(now, false);
 	jobs_trim_step(now);
 	if (worker.life == LIFE_OVER)
@@ -116,6 +118,13 @@ static void beat_state(void *ctx, bool up)
 		lease_beat();
 }
 
+static void webhook_state(void *ctx, bool up)
+{
+	(void)ctx;
+	if (up)
+		webhooks_up();
+}
+
 static struct db *connect_to(const char *label, const char *application_name, int query_timeout_ms,
 			     db_state_fn *on_state)
 {
@@ -145,6 +154,9 @@ static void connect_all(void)
 				 timeout > 0 && timeout < beat ? timeout : beat, beat_state);
 	worker.stream = connect_to("stream", "longhaul-worker stream", timeout, NULL);
 	worker.upkeep = connect_to("upkeep", "longhaul-worker upkeep", timeout, NULL);
+	if (config.webhook.enabled)
+		worker.webhook = connect_to("webhook", "longhaul-worker webhook", timeout,
+					    webhook_state);
 	listen_open();
 }
 
@@ -155,6 +167,7 @@ static void disconnect_all(void)
 	db_close(worker.beat);
 	db_close(worker.stream);
 	db_close(worker.upkeep);
+	db_close(worker.webhook);
 	db_close(worker.listen);
 }
 
@@ -163,6 +176,12 @@ static void disconnect_all(void)
 /* What can be wrong with the options taken together. */
 static bool config_makes_sense(void)
 {
+	char err[200];
+
+	if (!webhooks_check(err, sizeof(err))) {
+		fprintf(stderr, "longhaul-worker: [webhook] %s\n", err);
+		return false;
+	}
 	if (config.lease_ms <= 2 * config.beat_ms) {
 		fputs("longhaul-worker: [worker] beat_ms must be less than half of lease_ms\n",
 		      stderr);
@@ -214,6 +233,7 @@ static void run(void)
 	ev_signal_init(&hup, on_hangup, SIGHUP);
 	ev_signal_start(worker.loop, &hup);
 	pool_open();
+	webhooks_open();
 	connect_all();
 	ev_run(worker.loop, 0);
 	count_file_step(mono_ms(), true);
@@ -233,6 +253,11 @@ int main(int argc, char **argv)
 		log_error("cannot execute the runner %s ([worker] runner)", worker.runner_path);
 		return EXIT_ENVIRONMENT;
 	}
+	worker.courier_path = courier_path();
+	if (config.webhook.enabled && access(worker.courier_path, X_OK) != 0) {
+		log_error("cannot execute the courier %s ([webhook] courier)", worker.courier_path);
+		return EXIT_ENVIRONMENT;
+	}
 	/* Not the default loop: that one reaps children before we have seen to their offspring. */
 	worker.loop = ev_loop_new(EVFLAG_AUTO);
 	if (!worker.loop || !lease_open())
@@ -242,11 +267,13 @@ int main(int argc, char **argv)
 	run();
 	log_info("ended jobs=%lld", (long long)finish_count());
 	pool_close();
+	webhooks_close();
 	disconnect_all();
 	jobs_drop_all();
 	types_free();
 	config_free(&worker_program);
 	ev_loop_destroy(worker.loop);
 	free(worker.runner_path);
+	free(worker.courier_path);
 	return EXIT_OK;
 }

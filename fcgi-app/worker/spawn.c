@@ -1,5 +1,5 @@
 /*
- * spawn.c: fork and exec of runners, and the end of their offspring.
+ * spawn.c: fork and exec of runners and of the courier.
  */
 #include "spawn.h"
 
@@ -55,14 +55,40 @@ static int page_create(struct wire_page **page)
 	return -1;
 }
 
-/* In the child: sets up its world and becomes the runner. Doesn't return. */
-static _Noreturn void become(const char *path, const char *type, int sock, int page_fd,
-			     pid_t parent)
+/* The environment for the courier, made once: what may matter to libraries, and nothing that would send its
+ * posts elsewhere (proxies) or write down its keys. */
+static char **courier_environment(void)
 {
-	char *argv[] = { (char *)"longhaul-runner", (char *)type, NULL };
+	static const char *const kept[] = { "PATH=",         "LANG=",         "LC_ALL=",
+					    "TZ=",           "ASAN_OPTIONS=", "LSAN_OPTIONS=",
+					    "UBSAN_OPTIONS=" };
+	static char *env[sizeof(kept) / sizeof(kept[0]) + 1];
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		for (char **e = environ; *e; e++)
+			if (!strncmp(*e, kept[i], strlen(kept[i]))) {
+				env[n++] = *e;
+				break;
+			}
+	env[n] = NULL;
+	return env;
+}
+
+/* What a child is to be. */
+struct child {
+	const char *path, *name, *word; /* word may be NULL */
+	char **env;
+	int sock, page_fd; /* page_fd -1 = none */
+};
+
+/* In the child: sets up its world and becomes the program. Doesn't return. */
+static _Noreturn void become(const struct child *child, pid_t parent)
+{
+	char *argv[] = { (char *)child->name, (char *)child->word, NULL };
 	struct sigaction sa = { .sa_handler = SIG_DFL };
+	int null, sock, page_fd = -1, last = WIRE_FD_SOCKET;
 	sigset_t none;
-	int null;
 
 	setsid();
 	prctl(PR_SET_PDEATHSIG, WIRE_ORPHANED);
@@ -72,49 +98,80 @@ static _Noreturn void become(const char *path, const char *type, int sock, int p
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	/* Out of the way of the numbers that they are to get. */
-	sock = fcntl(sock, F_DUPFD, 10);
-	page_fd = fcntl(page_fd, F_DUPFD, 10);
+	sock = fcntl(child->sock, F_DUPFD, 10);
+	if (child->page_fd >= 0) {
+		page_fd = fcntl(child->page_fd, F_DUPFD, 10);
+		last = WIRE_FD_PAGE;
+	}
 	null = open("/dev/null", O_RDWR);
-	if (sock < 0 || page_fd < 0 || null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
-	    dup2(sock, WIRE_FD_SOCKET) < 0 || dup2(page_fd, WIRE_FD_PAGE) < 0)
+	if (sock < 0 || null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
+	    dup2(sock, WIRE_FD_SOCKET) < 0 ||
+	    (last == WIRE_FD_PAGE && (page_fd < 0 || dup2(page_fd, WIRE_FD_PAGE) < 0)))
 		_exit(1);
-	close_range(WIRE_FD_PAGE + 1, ~0U, 0);
-	execve(path, argv, runner_environment());
+	close_range((unsigned int)last + 1, ~0U, 0);
+	execve(child->path, argv, child->env);
 	_exit(127);
+}
+
+/* Forks the child with a socket pair of whose ends we get *fd, non-blocking. False and logged if it can't. */
+static bool start(struct child *child, pid_t *pid, int *fd)
+{
+	pid_t parent = getpid();
+	int sv[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) != 0) {
+		log_error("cannot make a socket pair for %s: %s", child->name, strerror(errno));
+		return false;
+	}
+	child->sock = sv[1];
+	*pid = fork();
+	if (*pid == 0)
+		become(child, parent);
+	close(sv[1]);
+	if (*pid < 0) {
+		log_error("cannot fork %s: %s", child->name, strerror(errno));
+		close(sv[0]);
+		return false;
+	}
+	*fd = sv[0];
+	fcntl(*fd, F_SETFL, O_NONBLOCK);
+	return true;
+}
+
+bool spawn_courier(const char *path, pid_t *pid, int *fd)
+{
+	struct child child = {
+		.path = path,
+		.name = "longhaul-courier",
+		.env = courier_environment(),
+		.page_fd = -1,
+	};
+
+	if (start(&child, pid, fd))
+		return true;
+	*pid = 0;
+	*fd = -1;
+	return false;
 }
 
 bool spawn_runner(const char *path, const char *type, struct spawned *out)
 {
-	int sv[2], page_fd;
-	pid_t parent = getpid();
+	struct child child = {
+		.path = path,
+		.name = "longhaul-runner",
+		.word = type,
+		.env = runner_environment(),
+	};
+	bool started;
 
-	runner_environment();
-	page_fd = page_create(&out->page);
-	if (page_fd < 0) {
+	child.page_fd = page_create(&out->page);
+	if (child.page_fd < 0) {
 		log_error("cannot make shared memory for a runner: %s", strerror(errno));
 		return false;
 	}
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) != 0) {
-		log_error("cannot make a socket pair for a runner: %s", strerror(errno));
-		goto no_socket;
-	}
-	out->pid = fork();
-	if (out->pid == 0)
-		become(path, type, sv[1], page_fd, parent);
-	if (out->pid < 0) {
-		log_error("cannot fork a runner: %s", strerror(errno));
-		goto no_fork;
-	}
-	close(page_fd);
-	close(sv[1]);
-	out->fd = sv[0];
-	fcntl(out->fd, F_SETFL, O_NONBLOCK);
-	return true;
-no_fork:
-	close(sv[0]);
-	close(sv[1]);
-no_socket:
-	munmap(out->page, sizeof(*out->page));
-	close(page_fd);
-	return false;
+	started = start(&child, &out->pid, &out->fd);
+	close(child.page_fd);
+	if (!started)
+		munmap(out->page, sizeof(*out->page));
+	return started;
 }

@@ -1,5 +1,5 @@
 /*
- * spawn.h: starts runner processes.
+ * spawn.h: starts runner processes, and the courier.
  */
 #ifndef LONGHAUL_WORKER_SPAWN_H
 #define LONGHAUL_WORKER_SPAWN_H
@@ -19,5 +19,9 @@ struct spawned {
  * environment without libpq's variables, and the word `type` for those who look at the list of
  * processes. It gets WIRE_ORPHANED if this process dies. False and logged if it can't. */
 bool spawn_runner(const char *path, const char *type, struct spawned *out);
+
+/* Starts the courier likewise, without shared memory, with little of our environment. False and logged, *pid 0
+ * and *fd -1, if it can't. */
+bool spawn_courier(const char *path, pid_t *pid, int *fd);
 
 #endif

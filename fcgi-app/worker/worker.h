@@ -25,15 +25,16 @@ enum life {
 
 struct worker {
 	struct ev_loop *loop;
-	char *runner_path;
+	char *runner_path, *courier_path;
 
 	/* Connections: what must be quick doesn't queue behind what may be slow. */
 	struct db *claim;
-	struct db *finish; /* outcomes and progress */
-	struct db *beat;   /* the lease, types */
-	struct db *stream; /* chunks, and what is done for all: rescue, delayed jobs */
-	struct db *upkeep; /* what may take seconds: partitions, what has expired */
-	struct db *listen; /* NULL = poll only */
+	struct db *finish;  /* outcomes and progress */
+	struct db *beat;    /* the lease, types */
+	struct db *stream;  /* chunks, and what is done for all: rescue, delayed jobs */
+	struct db *upkeep;  /* what may take seconds: partitions, what has expired */
+	struct db *listen;  /* NULL = poll only */
+	struct db *webhook; /* NULL = this worker delivers none */
 
 	enum life life;
 	struct uuid boot; /* identity under the present lease */
