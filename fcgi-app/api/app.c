@@ -11,6 +11,7 @@
 
 #include "api/actions.h"
 #include "api/batch.h"
+#include "api/durations.h"
 #include "api/insert.h"
 #include "api/jobdoc.h"
 #include "api/jobs.h"
@@ -139,6 +140,7 @@ bool app_start(struct app *a)
 	types_start(a);
 	keys_start(a);
 	queues_start(a);
+	durations_start(a);
 	status_start(a);
 	insert_start(a);
 	wait_start(a);
@@ -209,6 +211,7 @@ void app_stop(struct app *a)
 	wait_stop();
 	insert_stop();
 	status_stop();
+	durations_stop();
 	queues_stop();
 	keys_stop();
 	types_stop();

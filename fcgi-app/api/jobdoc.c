@@ -269,6 +269,10 @@ void jobdoc_write(struct buf *out, const char *base, const struct job_type *type
 		put_time(out, ",\"completionTime\":\"", row->ended_ms);
 		put_time(out, ",\"expiresTime\":\"", row->expires_ms);
 	} else if (pace) {
+		if (pace->position > 0) {
+			put(out, ",\"queuePosition\":");
+			put_int(out, pace->position);
+		}
 		put_time(out, ",\"suggestedNextPollTime\":\"", pace->next_poll_ms);
 		put_time(out, ",\"estimatedCompletionTime\":\"", pace->estimate_ms);
 	}

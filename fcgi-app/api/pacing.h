@@ -17,7 +17,8 @@ struct queue_view {
 	int32_t running; /* as of the workers' last beat */
 	int32_t workers, slots; /* live hosts that serve the type, and their places */
 	int64_t head_age_ms;    /* age of the oldest one queued */
-	double mean_ms;         /* how long a job runs; < 0 = unknown */
+	double mean_ms;         /* how long a job ran lately; < 0 = unknown */
+	double usual_ms;        /* how long one with this much input runs; 0 = unknown */
 	double per_s;           /* jobs finished a second, lately */
 	int64_t as_of_ms;       /* Unix ms of all that */
 	int64_t newest_seq;     /* of any job, that this process has seen; 0 = none */
@@ -29,6 +30,7 @@ struct pace {
 	int64_t delay_ms;     /* until the next poll; never less than the type's floor */
 	int64_t next_poll_ms; /* the same as a time, Unix ms */
 	int64_t estimate_ms;  /* Unix ms at which the job is expected to be done; 0 = unknown */
+	int64_t position; /* of a queued job: 1 = next; 0 = unknown, or it doesn't wait for others */
 };
 
 /* `jitter` is 0…1000 and lengthens the delay by up to a tenth. For jobs that have not ended. */

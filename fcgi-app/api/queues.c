@@ -9,6 +9,7 @@
 #include <ev.h>
 
 #include "api/app.h"
+#include "api/durations.h"
 #include "api/wait.h"
 #include "common/db.h"
 #include "common/log.h"
@@ -152,8 +153,12 @@ bool queue_is_full(const struct job_type *type)
 
 void queue_pace(const struct job_row *row, const struct job_type *type, struct pace *out)
 {
+	struct queue_view view;
+
 	queue_saw(row->seq);
-	pace_compute(row, type, queue_view_of(row->type_id), now_ms(), random_below(1001), out);
+	view = *queue_view_of(row->type_id);
+	view.usual_ms = duration_of(row->type_id, row->input_size);
+	pace_compute(row, type, &view, now_ms(), random_below(1001), out);
 }
 
 static void woke(void *ctx, const struct db_result *result)

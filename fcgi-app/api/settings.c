@@ -52,6 +52,8 @@ static const struct opt jobs_opts[] = {
 		"How often jobs that somebody waits for are read again, notified or not."),
 	OPT_NUM("api", "types_refresh_ms", S, types_refresh_ms, "2000", 10, 600000,
 		"How often the job types are read again, notified or not."),
+	OPT_NUM("api", "history_refresh_ms", S, history_refresh_ms, "10000", 10, 3600000,
+		"How long jobs usually take is asked at most this often."),
 	OPT_NUM("api", "state_refresh_ms", S, state_refresh_ms, "1000", 10, 600000,
 		"How often, at most, the state of the queues is read; estimates and pacing come from it."),
 	OPT_NUM("api", "settle_ms", S, settle_ms, "5000", 0, 600000,

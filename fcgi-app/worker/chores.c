@@ -16,7 +16,7 @@
 #define MAINTAIN_SOON_MS 2000 /* the first upkeep after a start, at most */
 #define MAINTAIN_NEXT_MS 200  /* the next, if there was too much for one */
 
-enum { TYPES, RESCUE, PROMOTE, MAINTAIN, N_CHORES };
+enum { TYPES, RESCUE, PROMOTE, MAINTAIN, HISTORY, N_CHORES };
 
 struct chore {
 	const char *name, *sql;
@@ -38,6 +38,8 @@ static struct chore chores[N_CHORES] = {
 	[PROMOTE] = { "promote_due", "SELECT moved, next_due_ms FROM longhaul.promote_due($1)",
 		      promote_done, 0, false },
 	[MAINTAIN] = { "maintain", "SELECT longhaul.maintain()", maintain_done, 0, false },
+	[HISTORY] = { "report_history", "SELECT longhaul.report_history($1, $2, $3, $4, $5)", NULL,
+		      0, false },
 };
 
 void chores_read_types(void)
@@ -143,6 +145,35 @@ static void add_names(struct db_params *p)
 	pga_free(&names);
 }
 
+/* What ran since the last report. A report that fails is lost: there will be more. */
+static void add_history(struct db_params *p)
+{
+	struct pgarray ids, buckets, jobs, sizes, ran;
+	struct pgarray *all[] = { &ids, &buckets, &jobs, &sizes, &ran };
+	struct history_report report = { &ids, &buckets, &jobs, &sizes, &ran };
+
+	pga_init(&ids, DB_INT4);
+	pga_init(&buckets, DB_INT2);
+	pga_init(&jobs, DB_INT4);
+	pga_init(&sizes, DB_FLOAT8);
+	pga_init(&ran, DB_FLOAT8);
+	for (size_t i = 0; i < types.n; i++)
+		if (types.v[i]->id != 0)
+			history_take(&types.v[i]->history, types.v[i]->id, &report);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		dbp_array(p, all[i]);
+		pga_free(all[i]);
+	}
+}
+
+static bool has_history(void)
+{
+	for (size_t i = 0; i < types.n; i++)
+		if (types.v[i]->id != 0 && types.v[i]->history.dirty)
+			return true;
+	return false;
+}
+
 static void run(struct chore *c, struct db *db, int every_ms, int64_t now)
 {
 	struct db_params p = { 0 };
@@ -154,6 +185,8 @@ static void run(struct chore *c, struct db *db, int every_ms, int64_t now)
 			add_names(&p);
 		else if (c == &chores[PROMOTE])
 			dbp_int4(&p, config.promote_batch);
+		else if (c == &chores[HISTORY])
+			add_history(&p);
 		/* A little apart from the other hosts. */
 		c->next_at = now + every_ms - (int64_t)random_below((uint32_t)every_ms / 8 + 1);
 		c->under_way = db_query(db, c->sql, &p, chore_done, c);
@@ -172,4 +205,6 @@ void chores_step(int64_t now)
 	run(&chores[RESCUE], worker.stream, config.rescue_ms, now);
 	run(&chores[PROMOTE], worker.stream, config.promote_ms, now);
 	run(&chores[MAINTAIN], worker.upkeep, config.maintain_ms, now);
+	if (has_history())
+		run(&chores[HISTORY], worker.upkeep, config.history_ms, now);
 }

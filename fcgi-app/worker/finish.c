@@ -189,6 +189,8 @@ static void row_written(struct job *job, int code)
 	if (code != 0 && job->out.verdict != VERDICT_RELEASED) {
 		fin.count++;
 		job->type->finished++;
+		if (job->out.verdict == VERDICT_COMPLETED && job->out.ran_ms >= 0)
+			history_add(&job->type->history, job->input_size, job->out.ran_ms);
 	}
 }
 

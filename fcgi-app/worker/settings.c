@@ -55,6 +55,8 @@ static const struct opt worker_opts[] = {
 	NUM(promote_batch, "1000", 1, 10000, "Most delayed jobs made claimable by one statement."),
 	NUM(maintain_ms, "60000", 100, 24 * HOUR,
 	    "How often partitions are made, and what has expired is removed."),
+	NUM(history_ms, "10000", 10, HOUR,
+	    "How often the database is told how long jobs took, for estimates."),
 	NUM(tick_ms, "20", 1, 1000,
 	    "How often runners that work are looked at (timeouts, slow jobs)."),
 	NUM(slow_ms, "20", 1, 60000,

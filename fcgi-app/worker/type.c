@@ -38,6 +38,7 @@ void types_free(void)
 		free(t->cfg.handler);
 		buf_free(&t->settings);
 		cursor_free(&t->cursor);
+		history_free(&t->history);
 		free(t);
 	}
 	free(types.v);

@@ -10,6 +10,7 @@
 
 #include "common/buf.h"
 #include "cursor.h"
+#include "history.h"
 #include "list.h"
 #include "settings.h"
 
@@ -48,6 +49,7 @@ struct type {
 	double mean_us;    /* of the handler, recent jobs weigh more; < 0 = unknown */
 	double mean_bytes; /* memory of a job, recent ones weigh more */
 	int64_t finished, finished_at_beat;
+	struct history history;
 };
 
 /* All types, in the order of the file. */

@@ -4,6 +4,8 @@ Every figure is a ratio: longhaul against something that the reader knows, a few
 with default durability. Rounds are interleaved and the median is printed.
 """
 
+import asyncio
+import datetime
 import json
 import os
 import pathlib
@@ -17,7 +19,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "e2e"))
 
-from harness import env  # noqa: E402
+from harness import env, load  # noqa: E402
 from harness.cluster import Cluster  # noqa: E402
 from harness.process import Daemon  # noqa: E402
 from harness.stack import Stack  # noqa: E402
@@ -25,7 +27,7 @@ from harness.stack import Stack  # noqa: E402
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 SECONDS = int(os.environ.get("SECONDS_EACH", "5"))
 HOLD = int(os.environ.get("HOLD_SECONDS", "60"))
-PARTS = os.environ.get("ONLY", "memory submit poll drain idle snapshot import").split()
+PARTS = os.environ.get("ONLY", "memory submit poll drain idle snapshot import estimates").split()
 
 FIGURES = {}
 
@@ -337,6 +339,66 @@ def bulk_import(stack, rows=100000):
     note("copy.s", time.monotonic() - begun)
 
 
+def instant(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+class Obedient:
+    """A client that polls exactly when it is told to; what it saw on the way."""
+
+    def __init__(self, seconds, with_progress):
+        # Three sizes of input for as many lengths of jobs, give or take a fifth.
+        size = random.choice((1, 2, 4))
+        self.takes = seconds * size * random.lognormvariate(0, 0.2)
+        steps = 40 if with_progress else 0
+        self.body = {"pad": "x" * (1000 * size), "stdout": "done"}
+        if steps:
+            self.body |= {"progress": [[n + 1, steps] for n in range(steps)], "pace": self.takes / steps}
+        else:
+            self.body["sleep"] = self.takes
+        self.begins = random.uniform(0, 12 * seconds)
+        self.polls = 0
+        self.at_quarter = None
+
+    async def run(self, connection):
+        await asyncio.sleep(self.begins)
+        body = json.dumps(self.body).encode()
+        answer = await connection.request("POST", "/v1/test/act", [
+            ("Content-Type", "application/json"), ("Prefer", "respond-async"), ("X-Test-Client", "bench")], body)
+        path, doc = load.path_of(answer.headers["location"]), answer.json()
+        while "completionTime" not in doc:
+            await asyncio.sleep(max(0, instant(doc["suggestedNextPollTime"]) - time.time()))
+            self.polls += 1
+            doc = (await connection.request("GET", path, [("X-Test-Client", "bench")])).json()
+            known = time.time()
+            if self.at_quarter is None and doc.get("percentComplete", 0) >= 25 and "estimatedCompletionTime" in doc:
+                self.at_quarter = instant(doc["estimatedCompletionTime"])
+        ended, began = instant(doc["completionTime"]), instant(doc["startedTime"])
+        self.late = max(0, known - ended) / (ended - instant(doc["createdTime"]))
+        if self.at_quarter is not None:
+            self.error = abs(self.at_quarter - ended) / (ended - began)
+
+
+def estimates(cluster, jobs=150, seconds=2.5):
+    """A mixed workload of clients that obey suggestedNextPollTime: how good the estimates are, how many polls a job
+    costs and how late its end is seen. Jobs take 2.5 to 10 s; half of them report progress."""
+    stack = Stack(cluster, types=("test.act",), worker={"history_ms": 1000, "progress_ms": 250, "beat_ms": 2000},
+                  api={"history_refresh_ms": 1000}, type_settings={"test.act": {"slots": 64}})
+    try:
+        stack.start()
+        random.seed(1)
+        clients = [Obedient(seconds, n % 2 == 0) for n in range(jobs)]
+        load.run(lambda connection, client: client.run(connection), clients, stack.port, jobs)
+        known = [c for c in clients if hasattr(c, "error")]
+        note("estimate.error", 100 * statistics.median(c.error for c in known))
+        note("estimate.polls", statistics.mean(c.polls for c in clients))
+        note("estimate.late", 100 * statistics.median(c.late for c in clients))
+        note("estimate.late.mean", 100 * statistics.mean(c.late for c in clients))
+    finally:
+        for complaint in stack.stop():
+            say(complaint)
+
+
 # ---- the table ------------------------------------------------------------------------------------
 
 ROWS = [
@@ -360,6 +422,10 @@ ABSOLUTE = [
     ("poll, 64 clients, p99", "ms", "poll.p99", None),
     ("API process, idle, PSS", "MB", "api.mb", 8.0),
     ("worker with its runners, idle, PSS", "MB", "worker.mb", 8.0),
+    ("estimated end at 25 % progress, median error, of the job's duration", "%", "estimate.error", None),
+    ("polls a job, by clients that obey", "", "estimate.polls", 6.0),
+    ("end seen late, median, of the job's duration", "%", "estimate.late", 5.0),
+    ("end seen late, mean, of the job's duration", "%", "estimate.late.mean", None),
 ]
 
 
@@ -414,6 +480,8 @@ def main():
                 bulk_import(stack)
         if "snapshot" in PARTS:
             snapshot(stack, type_id)
+        if "estimates" in PARTS:
+            estimates(cluster)
         table()
     finally:
         if constant:

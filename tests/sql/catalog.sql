@@ -64,13 +64,15 @@ SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_api') $$, $$ SELECT unnest
     api_types, client_of_key, schema_version, queue_state, submit_batch, input_open, input_chunk_put, wake,
     status_batch, result_chunk_get, list_jobs, watch, cancel_job, delete_job, retry_job,
     webhook_create, webhook_get, webhook_list, webhook_delete, webhook_enable, webhook_rotate, webhook_ping,
-    webhook_deliveries, webhook_redeliver}'::name[]) $$,
+    webhook_deliveries, webhook_redeliver,
+    history}'::name[]) $$,
     'longhaul_api may execute what the API calls');
 
 SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_worker') $$, $$ SELECT unnest('{
     schema_version, worker_start, worker_stop, worker_beat, worker_types, queue_horizon, claim, release_claim,
     progress_batch, input_chunk_get, result_chunk_put, finish_batch, notify_waiters, rescue, promote_due,
-    maintain, webhook_claim, webhook_next_due, webhook_release_claim, webhook_finish_batch}'::name[]) $$,
+    maintain, webhook_claim, webhook_next_due, webhook_release_claim, webhook_finish_batch,
+    report_history}'::name[]) $$,
     'longhaul_worker may execute what the workers call');
 
 SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_import') $$,
@@ -80,7 +82,8 @@ SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_import') $$,
 SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_dba') $$, $$ SELECT unnest('{
     uuid_at, uuid_time, status_word, schema_version, queue_state, submit, wake, cancel_job, delete_job, retry_job,
     create_api_key, rescue, maintain, make_partitions, job_document, webhook_lane, webhook_delete, webhook_enable, webhook_ping,
-    webhook_redeliver, sql_function, report_progress}'::name[]) $$,
+    webhook_redeliver, sql_function, report_progress,
+    history, forget_history}'::name[]) $$,
     'longhaul_dba may submit, cancel, retry, and look after the database');
 
 -- ---- rights: the tables -------------------------------------------------------------------------

@@ -55,11 +55,11 @@ static void by_progress(void **state)
 
 	(void)state;
 	assert_int_equal(pace.estimate_ms, NOW + 30000);
-	assert_int_equal(pace.delay_ms, 7500);
+	assert_int_equal(pace.delay_ms, 30000 * 13 / 20);
 
 	row = running_row(10000, 90, 100); /* 1.1 s left: one poll, just behind it */
 	pace = pace_of(&row, &nothing_known);
-	assert_in_range(pace.delay_ms, 1111, 1300);
+	assert_in_range(pace.delay_ms, 1111, 1400);
 
 	row = running_row(10000, 1, 1000000000); /* a very long way: no estimate beyond reason */
 	pace = pace_of(&row, &nothing_known);
@@ -86,7 +86,17 @@ static void by_history(void **state)
 	queue.mean_ms = 20000;
 	pace = pace_of(&row, &queue);
 	assert_int_equal(pace.estimate_ms, NOW + 16000);
-	assert_int_equal(pace.delay_ms, 4000);
+	assert_int_equal(pace.delay_ms, 16000 * 13 / 20);
+	/* What others with as much input took counts more than what the last ones took. */
+	queue.usual_ms = 10000;
+	pace = pace_of(&row, &queue);
+	assert_int_equal(pace.estimate_ms, NOW + 6000);
+	/* Overdue: soon again, and less often the later it is. */
+	row = running_row(60000, -1, -1);
+	queue.usual_ms = 59000;
+	assert_int_equal(pace_of(&row, &queue).delay_ms, 3000);
+	queue.usual_ms = 40000;
+	assert_int_equal(pace_of(&row, &queue).delay_ms, 10000);
 
 	/* Nothing known at all: the interval grows with the job's age. */
 	row = running_row(4000, -1, -1);
@@ -96,6 +106,42 @@ static void by_history(void **state)
 	assert_int_equal(pace_of(&row, &nothing_known).estimate_ms, 0);
 	row = running_row(10000000, -1, -1);
 	assert_int_equal(pace_of(&row, &nothing_known).delay_ms, CEILING);
+}
+
+/* The further it has come, the more progress counts against what others took. */
+static void by_both(void **state)
+{
+	struct queue_view queue = { .mean_ms = -1, .usual_ms = 20000 };
+	struct job_row row = running_row(1000, 1, 10000);
+
+	(void)state;
+	assert_in_range(pace_of(&row, &queue).estimate_ms, NOW + 19000, NOW + 30000);
+	row = running_row(10000, 25, 100); /* 40 s by its progress */
+	assert_in_range(pace_of(&row, &queue).estimate_ms, NOW + 23000, NOW + 26000);
+	row = running_row(36000, 90, 100);
+	assert_in_range(pace_of(&row, &queue).estimate_ms, NOW + 1500, NOW + 4000);
+}
+
+static void place_in_queue(void **state)
+{
+	struct queue_view queue = busy;
+	struct job_row row = queued_row(5000);
+
+	(void)state;
+	queue.depth = 101;
+	queue.as_of_ms = NOW;
+	queue.head_age_ms = 10000;
+	assert_int_equal(pace_of(&row, &queue).position, 51);
+	row = queued_row(10000);
+	assert_int_equal(pace_of(&row, &queue).position, 1);
+	queue.depth = QUEUE_DEPTH_MAX; /* not counted any further */
+	assert_int_equal(pace_of(&row, &queue).position, 0);
+	queue.depth = 3;
+	row.run_at_ms = NOW + 1000; /* it waits for its time */
+	assert_int_equal(pace_of(&row, &queue).position, 0);
+	assert_int_equal(pace_of(&row, &nothing_known).position, 0);
+	row = running_row(1000, -1, -1);
+	assert_int_equal(pace_of(&row, &queue).position, 0);
 }
 
 static void by_queue(void **state)
@@ -149,7 +195,7 @@ static void run_at(void **state)
 	assert_int_equal(pace.estimate_ms, 0);
 	assert_int_equal(pace.delay_ms, CEILING);
 	row.run_at_ms = NOW + 20000;
-	assert_int_equal(pace_of(&row, &nothing_known).delay_ms, 5000);
+	assert_int_equal(pace_of(&row, &nothing_known).delay_ms, 20020);
 	row.run_at_ms = NOW + 2000;
 	assert_in_range(pace_of(&row, &nothing_known).delay_ms, 2000, 2200);
 }
@@ -239,11 +285,12 @@ static void whole_seconds(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(by_progress),   cmocka_unit_test(by_history),
-		cmocka_unit_test(by_queue),      cmocka_unit_test(run_at),
-		cmocka_unit_test(waits),         cmocka_unit_test(by_order),
-		cmocka_unit_test(by_default),    cmocka_unit_test(jitter_only_lengthens),
-		cmocka_unit_test(whole_seconds),
+		cmocka_unit_test(by_progress),    cmocka_unit_test(by_history),
+		cmocka_unit_test(by_queue),       cmocka_unit_test(run_at),
+		cmocka_unit_test(waits),          cmocka_unit_test(by_order),
+		cmocka_unit_test(by_default),     cmocka_unit_test(jitter_only_lengthens),
+		cmocka_unit_test(whole_seconds),  cmocka_unit_test(by_both),
+		cmocka_unit_test(place_in_queue),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /*
  * test_type.c: how many jobs of a type a worker holds and hands out, by how long they take.
- * links: worker/type.c worker/cursor.c
+ * links: worker/type.c worker/history.c worker/cursor.c
  */
 #include "test.h"
 
