@@ -22,7 +22,8 @@
 #define OTHER_FILES 128 /* descriptors besides nginx's connections */
 #define CONNECTIONS_MIN 16
 
-static ev_signal on_term, on_int;
+static ev_signal on_term, on_int, on_hup;
+static struct cmdline cmdline;
 static ev_timer drain_timer;
 static bool jobs_drained;
 
@@ -68,16 +69,58 @@ static void end_wanted(struct ev_loop *loop, ev_signal *sig, int revents)
 	app_drain(&app, jobs_done);
 }
 
+static bool stays_fixed(const struct opt *row)
+{
+	return strcmp(row->section, "log") != 0;
+}
+
+/* SIGHUP: the log level is read again. All else takes a restart, which nobody notices who sits behind
+ * nginx: the other processes serve meanwhile. */
+static void reread_wanted(struct ev_loop *loop, ev_signal *sig, int revents)
+{
+	struct api_config used = api_settings, fresh;
+	struct buf errors = { 0 }, changed = { 0 }, fixed = { 0 };
+	bool good;
+
+	(void)loop;
+	(void)sig;
+	(void)revents;
+	/* The tables know one place only: the new configuration is loaded there, beside the one in use. */
+	api_settings = (struct api_config){ 0 };
+	good = config_load(&api_program, &cmdline, &errors);
+	fresh = api_settings;
+	api_settings = used;
+	if (good) {
+		config_take(&api_program, &api_settings, &fresh, stays_fixed, &changed, &fixed);
+		log_set_level((enum log_level)api_settings.log.level);
+		log_info("SIGHUP: options changed: %s", changed.len > 0 ? changed.data : "none");
+		if (fixed.len > 0)
+			log_warning("options that take a restart to change, unchanged for now: %s",
+				    fixed.data);
+	} else {
+		errors.data[strcspn(errors.data, "\n")] = '\0';
+		log_error("the new configuration is refused, the old one stays: %s", errors.data);
+	}
+	used = api_settings;
+	api_settings = fresh;
+	config_free(&api_program);
+	api_settings = used;
+	buf_free(&errors);
+	buf_free(&changed);
+	buf_free(&fixed);
+}
+
 static void signals_start(struct ev_loop *loop)
 {
 	/* before FCGX_Init: libfcgi takes over the signals that have no handler yet */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGUSR1, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
 	ev_signal_init(&on_term, end_wanted, SIGTERM);
 	ev_signal_start(loop, &on_term);
 	ev_signal_init(&on_int, end_wanted, SIGINT);
 	ev_signal_start(loop, &on_int);
+	ev_signal_init(&on_hup, reread_wanted, SIGHUP);
+	ev_signal_start(loop, &on_hup);
 }
 
 /* Room for the configured number of connections; or, where the limit can't be raised, for as many as
@@ -153,10 +196,9 @@ static void stop(void)
 int main(int argc, char **argv)
 {
 	struct ev_loop *loop;
-	struct cmdline cl;
 	int rc;
 
-	if (!configure(argc, argv, &cl, &rc))
+	if (!configure(argc, argv, &cmdline, &rc))
 		return rc;
 	log_open("longhaul-api", (enum log_level)api_settings.log.level);
 	loop = ev_default_loop(EVFLAG_AUTO);
@@ -175,6 +217,6 @@ int main(int argc, char **argv)
 	}
 	ev_loop_destroy(loop);
 	config_free(&api_program);
-	cmdline_free(&cl);
+	cmdline_free(&cmdline);
 	return rc;
 }

@@ -360,6 +360,27 @@ bool config_load(const struct program *prog, const struct cmdline *cl, struct bu
 	return !l.failed;
 }
 
+void config_take(const struct program *prog, void *live, void *fresh,
+		 bool (*stay_fixed)(const struct opt *row), struct buf *changed, struct buf *fixed)
+{
+	for (size_t g = 0; g < prog->n_groups; g++) {
+		const struct opt_group *group = &prog->groups[g];
+		char *other = (char *)fresh + ((char *)group->base - (char *)live);
+
+		for (size_t i = 0; i < group->n; i++) {
+			const struct opt *row = &group->rows[i];
+			struct buf *names = stay_fixed(row) ? fixed : changed;
+
+			if (opt_equal(row, group->base, other))
+				continue;
+			if (names == changed)
+				opt_swap(row, group->base, other);
+			buf_addf(names, "%s%s.%s", names->len > 0 ? " " : "", row->section,
+				 row->key);
+		}
+	}
+}
+
 void config_free(const struct program *prog)
 {
 	for (size_t g = 0; g < prog->n_groups; g++)

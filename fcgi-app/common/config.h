@@ -110,6 +110,14 @@ void cmdline_free(struct cmdline *cl);
  * ("file:line: message"). May be called again with other bases, to load a changed file.
  */
 bool config_load(const struct program *prog, const struct cmdline *cl, struct buf *errors);
+/*
+ * Compares two configurations of a program, the one in use and one that was loaded anew, and exchanges
+ * the members that differ, but for those that stay_fixed() names. The groups' bases lie in *live; *fresh
+ * is a structure of the same type. The names of what was exchanged go to *changed, of what wasn't to
+ * *fixed, separated by blanks.
+ */
+void config_take(const struct program *prog, void *live, void *fresh,
+		 bool (*stay_fixed)(const struct opt *row), struct buf *changed, struct buf *fixed);
 /* Frees the strings of the groups; what the kinds hold is their owner's. */
 void config_free(const struct program *prog);
 

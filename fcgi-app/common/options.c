@@ -147,6 +147,40 @@ void opts_defaults(const struct opt *rows, size_t n, void *base)
 	}
 }
 
+static size_t member_size(const struct opt *row)
+{
+	switch (row->type) {
+	case OPT_STRING:
+		return sizeof(char *);
+	case OPT_BOOL:
+		return sizeof(bool);
+	case OPT_SIZE:
+		return sizeof(int64_t);
+	default:
+		return sizeof(int);
+	}
+}
+
+bool opt_equal(const struct opt *row, const void *a, const void *b)
+{
+	const char *x = (const char *)a + row->offset, *y = (const char *)b + row->offset;
+
+	if (row->type == OPT_STRING)
+		return strcmp(*(char *const *)(const void *)x, *(char *const *)(const void *)y) ==
+		       0;
+	return memcmp(x, y, member_size(row)) == 0;
+}
+
+void opt_swap(const struct opt *row, void *a, void *b)
+{
+	char kept[sizeof(int64_t)];
+	size_t n = member_size(row);
+
+	memcpy(kept, member(row, a), n);
+	memcpy(member(row, a), member(row, b), n);
+	memcpy(member(row, b), kept, n);
+}
+
 const struct opt *opt_find(const struct opt *rows, size_t n, const char *section, const char *key)
 {
 	for (size_t i = 0; i < n; i++) {

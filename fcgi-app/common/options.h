@@ -70,6 +70,10 @@ struct opt_group {
 void opts_defaults(const struct opt *rows, size_t n, void *base);
 /* Sets one member from text. False and a message in err if the value is refused. */
 bool opt_set(const struct opt *row, void *base, const char *value, char *err, size_t errsize);
+/* Whether the members of two structures have the same value. */
+bool opt_equal(const struct opt *row, const void *a, const void *b);
+/* Exchanges them: strings change their owners. */
+void opt_swap(const struct opt *row, void *a, void *b);
 /* The row of that name, or NULL. */
 const struct opt *opt_find(const struct opt *rows, size_t n, const char *section, const char *key);
 /* Frees the strings. */

@@ -14,6 +14,13 @@
 #include "common/mem.h"
 #include "type.h"
 
+static bool check_on = true;
+
+void check_handlers(bool on)
+{
+	check_on = on;
+}
+
 /* A program in the folder of this one. The caller frees; NULL if that isn't known. */
 static char *beside_us(const char *name)
 {
@@ -87,7 +94,7 @@ bool check_handler(const struct type *t, char *err, size_t errsize)
 	int to[2], from[2], status = 0;
 	pid_t pid;
 
-	if (access(path, X_OK) != 0 || pipe(to) != 0) {
+	if (!check_on || access(path, X_OK) != 0 || pipe(to) != 0) {
 		free(path);
 		return true;
 	}

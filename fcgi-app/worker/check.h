@@ -14,6 +14,9 @@ struct type;
 char *runner_path(void);
 char *courier_path(void);
 
+/* Whether check_handler() looks at all; it does at first. */
+void check_handlers(bool on);
+
 /* Has the type's handler look at its settings, in a process of its own. False and a message in err if it
  * refuses them. Without an executable runner nothing is checked: the start will say so. */
 bool check_handler(const struct type *t, char *err, size_t errsize);

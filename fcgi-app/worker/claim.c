@@ -44,7 +44,7 @@ static struct {
 	int64_t fence_from, fence_to;
 	int64_t settled; /* the horizon when it was sent */
 	struct asked *asked;
-	size_t n_asked, turn;
+	size_t n_asked, asked_cap, turn;
 	struct horizon horizon;
 	int64_t horizon_at;
 	struct ghost *ghosts;
@@ -138,7 +138,7 @@ static void add_job(const PGresult *res, int row)
 		asked->last_priority = job->priority;
 		asked->last_seq = job->seq;
 	}
-	if (worker.draining)
+	if (worker.draining || t->retired)
 		finish_release(job);
 }
 
@@ -225,12 +225,17 @@ static void claim_done(void *ctx, const struct db_result *r)
 
 /* ---- the question ----------------------------------------------------------------------------- */
 
+bool claim_asks_for(const struct type *t)
+{
+	return claim.under_way && asked_for(t) != NULL;
+}
+
 /* How many jobs of the type to ask for, if there is a reason to. */
 static int claimable(const struct type *t, int64_t now)
 {
 	if (t->broken_until > now)
 		worker_wake_at(t->broken_until);
-	return t->id != 0 && !t->paused && now >= t->broken_until ? type_want(t) : 0;
+	return t->id != 0 && !t->paused && !t->retired && now >= t->broken_until ? type_want(t) : 0;
 }
 
 /* Chooses the types to ask for and how many of each. Returns how many in all. */
@@ -238,8 +243,10 @@ static int choose(int64_t now, bool look_back)
 {
 	int left = config.claim_batch;
 
-	if (!claim.asked)
-		claim.asked = mem_zalloc(types.n * sizeof(*claim.asked));
+	if (claim.asked_cap < types.n) {
+		claim.asked_cap = types.n;
+		claim.asked = mem_realloc(claim.asked, types.n, sizeof(*claim.asked));
+	}
 	claim.n_asked = 0;
 	for (size_t i = 0; i < types.n && left > 0; i++) {
 		struct type *t = types.v[(claim.turn + i) % types.n];

@@ -22,7 +22,7 @@
 struct choice {
 	struct runner *idle;          /* holds nothing */
 	struct runner *short_of_work; /* holds some short jobs, and could take one more */
-	int n;                        /* that take a slot */
+	int n, busy;                  /* that take a slot; that hold jobs */
 	int starting, slow, usable;   /* of these; usable = answer quickly */
 };
 
@@ -35,9 +35,11 @@ static struct choice look_at_runners(const struct type *t, int batch)
 
 		if (r->state > RUNNER_READY) {
 			c.n += r->state == RUNNER_KILLED;
+			c.busy += r->state == RUNNER_KILLED;
 			continue;
 		}
 		c.n++;
+		c.busy += r->n_jobs > 0;
 		c.starting += r->state == RUNNER_STARTING;
 		c.slow += r->slow;
 		if (runner_is_worn(r) || (r->n_jobs > 0 && (r->slow || r->alone)))
@@ -76,7 +78,8 @@ static struct runner *choose(struct type *t, const struct job *job, int64_t now)
 	struct choice c = look_at_runners(t, batch);
 	struct runner *r;
 
-	if (c.idle)
+	/* There are more than slots for a while when their number was lowered. */
+	if (c.idle && c.busy < t->cfg.slots)
 		return c.idle;
 	if (c.short_of_work)
 		return c.short_of_work;
@@ -141,7 +144,7 @@ void handout_step(int64_t now)
 
 		if (list_empty(&t->waiting))
 			continue;
-		if (now < t->broken_until)
+		if (now < t->broken_until || t->retired)
 			release_all(t);
 		else
 			handout(t, now);

@@ -150,7 +150,7 @@ static bool send_beat(int64_t now)
 	for (size_t i = 0; i < types.n; i++) {
 		struct type *t = types.v[i];
 
-		if (t->id == 0)
+		if (t->id == 0 || t->retired)
 			continue;
 		pga_int4(&ids, t->id);
 		pga_int4(&slots, t->cfg.slots);

@@ -25,6 +25,7 @@
 #include "listen.h"
 #include "pool.h"
 #include "progress.h"
+#include "reload.h"
 #include "settings.h"
 #include "stream.h"
 #include "type.h"
@@ -69,6 +70,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
 	webhooks_step(now);
 	count_file_step(now, false);
 	jobs_trim_step(now);
+	reload_step();
 	if (worker.life == LIFE_OVER)
 		ev_break(loop, EVBREAK_ALL);
 	ev_timer_stop(loop, &wake_timer);
@@ -92,7 +94,8 @@ static void on_hangup(struct ev_loop *loop, ev_signal *w, int revents)
 	(void)loop;
 	(void)w;
 	(void)revents;
-	log_warning("SIGHUP does nothing: a changed configuration needs a restart");
+	log_info("SIGHUP: the configuration is read again");
+	reload_begin();
 }
 
 /* ---- connections ------------------------------------------------------------------------------ */
@@ -173,51 +176,6 @@ static void disconnect_all(void)
 
 /* ---- start and end ---------------------------------------------------------------------------- */
 
-/* What can be wrong with the options taken together. */
-static bool config_makes_sense(void)
-{
-	char err[200];
-
-	if (!webhooks_check(err, sizeof(err))) {
-		fprintf(stderr, "longhaul-worker: [webhook] %s\n", err);
-		return false;
-	}
-	if (config.lease_ms <= 2 * config.beat_ms) {
-		fputs("longhaul-worker: [worker] beat_ms must be less than half of lease_ms\n",
-		      stderr);
-		return false;
-	}
-	if (types.n == 0) {
-		fputs("longhaul-worker: the configuration has no [type NAME] section: there is nothing to do\n",
-		      stderr);
-		return false;
-	}
-	return true;
-}
-
-/* Returns an exit code; EXIT_OK with *go_on false if there is nothing more to do. */
-static int configure(int argc, char **argv, bool *go_on)
-{
-	struct cmdline cl;
-	struct buf errors = { 0 };
-	int rc = EXIT_OK;
-
-	*go_on = false;
-	if (!cmdline_parse(&worker_program, argc, argv, &cl, &rc))
-		return rc;
-	if (!config_load(&worker_program, &cl, &errors)) {
-		fputs(errors.data ? errors.data : "", stderr);
-		rc = EXIT_USAGE;
-	} else if (!config_makes_sense()) {
-		rc = EXIT_USAGE;
-	} else {
-		*go_on = !cl.check_only;
-	}
-	buf_free(&errors);
-	cmdline_free(&cl);
-	return rc;
-}
-
 static void run(void)
 {
 	static ev_prepare turn;
@@ -271,7 +229,7 @@ int main(int argc, char **argv)
 	disconnect_all();
 	jobs_drop_all();
 	types_free();
-	config_free(&worker_program);
+	configure_end();
 	ev_loop_destroy(worker.loop);
 	free(worker.runner_path);
 	free(worker.courier_path);

@@ -266,6 +266,42 @@ void pool_withdraw_all(void)
 	each_runner(withdraw_unbegun, 0);
 }
 
+static void retire(struct runner *r)
+{
+	r->retired = true;
+	withdraw_unbegun(r, 0);
+	pool_watch(mono_ms());
+}
+
+void pool_retire(struct type *t)
+{
+	for (struct link *l = t->runners.next; l != &t->runners; l = l->next)
+		retire(LIST_ENTRY(l, struct runner, link));
+}
+
+/* The idle ones first. */
+void pool_shrink(struct type *t)
+{
+	int surplus = -t->cfg.slots;
+
+	for (struct link *l = t->runners.next; l != &t->runners; l = l->next) {
+		const struct runner *r = LIST_ENTRY(l, struct runner, link);
+
+		surplus += r->state <= RUNNER_READY && !r->retired;
+	}
+	for (int busy = 0; busy <= 1; busy++) {
+		for (struct link *l = t->runners.next; l != &t->runners && surplus > 0;
+		     l = l->next) {
+			struct runner *r = LIST_ENTRY(l, struct runner, link);
+
+			if (r->state > RUNNER_READY || r->retired || (r->n_jobs > 0) != busy)
+				continue;
+			retire(r);
+			surplus--;
+		}
+	}
+}
+
 static void stop_current(struct runner *r, int64_t why)
 {
 	struct job *job;

@@ -27,6 +27,11 @@ void pool_cancel(const struct uuid *id);
 /* The job's lease is gone: its handler is killed, nothing is written. */
 void pool_lost(struct job *job);
 
+/* The type's configuration has changed: all its runners end once their jobs have, or as many as there are
+ * too many. What they haven't begun waits again. */
+void pool_retire(struct type *t);
+void pool_shrink(struct type *t);
+
 /* Takes back all that hasn't begun. */
 void pool_withdraw_all(void);
 /* Stops all that has begun. */

@@ -102,7 +102,7 @@ static int64_t deadline(const struct job *job)
 
 bool runner_is_worn(const struct runner *r)
 {
-	return r->next > UINT32_MAX / 2;
+	return r->retired || r->next > UINT32_MAX / 2;
 }
 
 void runner_give(struct runner *r, struct job *job)

@@ -50,6 +50,7 @@ struct runner {
 	bool dismissed; /* with all others: its end says nothing about its type */
 	bool alone;     /* holds a job with a chunked input, and nothing else until that is done */
 	bool slow;      /* busy with one job for long */
+	bool retired;   /* its type is configured otherwise now: it ends once its jobs have */
 	int64_t started_at, idle_since, kill_at; /* kill_at 0 = not to be killed */
 
 	struct stream *stream; /* stream.c's */
@@ -58,7 +59,8 @@ struct runner {
 /* Starts one for the type. NULL if that failed. */
 struct runner *runner_start(struct type *t);
 
-/* True if it has used up half of the ticket numbers: it gets no more jobs, and is closed once idle. */
+/* True if it gets no more jobs, and is closed once idle: it has used up half of the ticket numbers, or is
+ * retired. */
 bool runner_is_worn(const struct runner *r);
 
 /* Offers a waiting job. */

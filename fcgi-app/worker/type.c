@@ -29,18 +29,20 @@ struct type *type_add(const char *name)
 	return t;
 }
 
+void type_free(struct type *t)
+{
+	free(t->name);
+	free(t->cfg.handler);
+	buf_free(&t->settings);
+	cursor_free(&t->cursor);
+	history_free(&t->history);
+	free(t);
+}
+
 void types_free(void)
 {
-	for (size_t i = 0; i < types.n; i++) {
-		struct type *t = types.v[i];
-
-		free(t->name);
-		free(t->cfg.handler);
-		buf_free(&t->settings);
-		cursor_free(&t->cursor);
-		history_free(&t->history);
-		free(t);
-	}
+	for (size_t i = 0; i < types.n; i++)
+		type_free(types.v[i]);
 	free(types.v);
 	types = (struct types){ 0 };
 }
@@ -49,6 +51,14 @@ struct type *type_by_id(int32_t id)
 {
 	for (size_t i = 0; i < types.n; i++)
 		if (types.v[i]->id == id)
+			return types.v[i];
+	return NULL;
+}
+
+struct type *type_by_name(const char *name)
+{
+	for (size_t i = 0; i < types.n; i++)
+		if (!strcmp(types.v[i]->name, name))
 			return types.v[i];
 	return NULL;
 }

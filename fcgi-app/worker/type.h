@@ -19,6 +19,8 @@ struct type {
 	struct type_config cfg;
 	struct buf settings; /* the handler's keys: key NUL value NUL …, ended by an empty key */
 
+	bool retired; /* its section is gone: what runs may end, then it is removed */
+
 	/* from the database */
 	int32_t id; /* 0 = it has no such type */
 	int32_t timeout_ms;
@@ -63,8 +65,11 @@ extern struct types types;
 /* A new type of that name, in `types`, for its section to fill. */
 struct type *type_add(const char *name);
 void types_free(void);
+/* Frees a type that is in no table. */
+void type_free(struct type *t);
 
 struct type *type_by_id(int32_t id);
+struct type *type_by_name(const char *name);
 
 /* Takes the time that a job's handler took into the mean. */
 void type_ran(struct type *t, int64_t us);

@@ -544,13 +544,14 @@ static void report_step(int64_t now)
 bool webhooks_check(char *err, size_t errsize)
 {
 	struct netguard guard = { 0 };
+	struct webhook_schedule schedule;
 	char why[100];
 	bool ok = netguard_parse(&guard, config.webhook.allow, why, sizeof(why));
 
 	netguard_free(&guard);
 	if (!ok)
 		snprintf(err, errsize, "allow: %s", why);
-	else if (!webhook_schedule_parse(&w.schedule, config.webhook.schedule_ms))
+	else if (!webhook_schedule_parse(&schedule, config.webhook.schedule_ms))
 		snprintf(err, errsize, "schedule_ms: at most %d numbers of milliseconds",
 			 WEBHOOK_WAITS_MAX);
 	else
@@ -564,6 +565,7 @@ void webhooks_open(void)
 	list_init(&w.ended);
 	if (!config.webhook.enabled)
 		return;
+	(void)webhook_schedule_parse(&w.schedule, config.webhook.schedule_ms); /* was checked */
 	w.schedule.jitter_percent = config.webhook.jitter_percent;
 	w.schedule.retry_after_max_ms = config.webhook.retry_after_max_ms;
 	w.batch_limit = config.webhook.concurrency;

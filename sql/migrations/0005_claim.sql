@@ -48,7 +48,8 @@ END
 $$;
 COMMENT ON FUNCTION longhaul.put_back(uuid[], bigint[]) IS 'Internal: returns claimed jobs to the queue';
 
--- Renews the lease of the daemon p_boot and stores what it serves (parallel arrays, one element a type).
+-- Renews the lease of the daemon p_boot and stores what it serves (parallel arrays, one element a type;
+-- a type that isn't named any more is served no more).
 -- Returns a row per running job of its that somebody wants canceled, at least one row; alive false:
 -- the lease was taken away, everything it holds is lost.
 -- Writes: worker, worker_type.
@@ -73,6 +74,7 @@ BEGIN
     ON CONFLICT (boot, type_id) DO UPDATE
        SET slots = excluded.slots, running = excluded.running, finish_per_s = excluded.finish_per_s,
            mean_ms = excluded.mean_ms, floor_seq = excluded.floor_seq, updated_at = now();
+    DELETE FROM longhaul.worker_type t WHERE t.boot = p_boot AND t.type_id <> ALL (p_type_ids);
     FOR job_id IN SELECT c.job_id FROM longhaul.cancel_request c WHERE c.boot = p_boot LOOP
         RETURN NEXT;
     END LOOP;

@@ -1,83 +1,16 @@
 """Processes killed and servers restarted under load: what was answered 202 is kept, once."""
 
-import asyncio
 import json
 import os
 import signal
 import threading
-import uuid
 from collections import Counter
 
 import pytest
 
-from harness import load
 from harness.api import assert_problem
 from harness.env import PATIENCE, scaled, wait_until
-
-
-class Load:
-    """Clients that submit in the background until told to stop; what they were answered."""
-
-    def __init__(self, stack, path="/v1/noop", width=16, prefer="respond-async", keyed=False):
-        self.stack, self.path, self.width, self.prefer, self.keyed = stack, path, width, prefer, keyed
-        self.accepted = []  # (URL, marker)
-        self.refused = []   # status
-        self.broken = 0     # no answer at all
-        self.on = True
-        self.thread = threading.Thread(target=self._run)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.on = False
-        self.thread.join()
-
-    def _run(self):
-        async def work(connection, lane):
-            while self.on:
-                marker = uuid.uuid4().hex
-                try:
-                    answer = await connection.request("POST", self.path, [
-                        ("Content-Type", "application/json"), ("Prefer", self.prefer), ("X-Test-Client", "load")],
-                        json.dumps({"marker": marker}).encode())
-                except (ConnectionError, OSError):
-                    self.broken += 1
-                    await asyncio.sleep(0.02)
-                    continue
-                if answer.status == 202:
-                    self.accepted.append((answer.headers["location"], marker))
-                else:
-                    self.refused.append(answer.status)
-                    await asyncio.sleep(0.02)
-
-        load.run(work, list(range(self.width)), self.stack.port, self.width)
-
-    def wait(self, more):
-        target = len(self.accepted) + more
-        wait_until(lambda: len(self.accepted) >= target, 60, f"{more} more accepted")
-
-    def jobs_in_database(self):
-        return dict(self.stack.query("SELECT id::text, convert_from(input, 'UTF8') FROM longhaul.job "
-                                     "WHERE client = 'load'"))
-
-
-def all_ended(stack, client, timeout=90):
-    wait_until(lambda: stack.value(
-        "SELECT count(*) FROM longhaul.job j WHERE client = %s AND NOT EXISTS "
-        "(SELECT FROM longhaul.outcome o WHERE o.job_id = j.id)", [client]) == 0, timeout, "every job to end", every=0.2)
-
-
-def assert_once_each(run):
-    """Each request answered 202 is exactly one job, with the input of that very request."""
-    jobs = run.jobs_in_database()
-    ids = [url.rsplit("/", 1)[1] for url, _ in run.accepted]
-    assert len(ids) == len(set(ids)), "two requests got one job"
-    for url, marker in run.accepted:
-        assert json.loads(jobs[url.rsplit("/", 1)[1]])["marker"] == marker
-    markers = [json.loads(i)["marker"] for i in jobs.values()]
-    assert len(markers) == len(set(markers)), "a request made two jobs"
+from harness.traffic import Load, all_ended, assert_once_each
 
 
 @pytest.mark.limit(150)
@@ -384,15 +317,3 @@ def test_two_workers_run_no_job_twice(make_stack, tmp_path):
     assert stack.value("SELECT count(DISTINCT job_id) FROM ends") == count
     assert stack.value("SELECT count(DISTINCT boot) FROM longhaul.outcome") == 2, "both had a share"
     assert stack.value("SELECT count(*) FROM longhaul.lease") == 0
-
-
-def test_hangup_disturbs_no_job(make_stack):
-    """A changed configuration needs a restart, and SIGHUP says so; it doesn't end the worker."""
-    stack = make_stack(types=("test.act", "noop"))
-    api = stack.api()
-    urls = [api.submit("/test/act", json.dumps({"sleep": 0.3, "stdout": f"{n}"})).headers["Location"] for n in range(8)]
-    stack.workers[0].send(signal.SIGHUP)
-    for n, url in enumerate(urls):
-        assert api.result(url, 30).text == f"{n}"
-        assert api.document(url)["attempt"] == 1
-    assert "SIGHUP" in stack.workers[0].text()

@@ -19,6 +19,8 @@ SELECT is((SELECT array_agg((type_id = :test, slots, running, finish_per_s, mean
 SELECT is((SELECT count(*) FROM pg_temp.beat(1)), 1::bigint, 'again');
 SELECT is((SELECT count(*) FROM longhaul.worker_type WHERE boot = :'w1'), 2::bigint, 'is written over');
 SELECT is((SELECT array_agg(b::text) FROM longhaul.worker_beat(t.boot(1), 30000, '{}', '{}', '{}', '{}', '{}', '{}') b), '{"(t,)"}', 'a worker without types');
+SELECT is((SELECT count(*) FROM longhaul.worker_type WHERE boot = :'w1'), 0::bigint, 'serves nothing');
+SELECT is((SELECT count(*) FROM pg_temp.beat(1)), 1::bigint, 'until it says otherwise');
 SELECT is((SELECT array_agg(b::text) FROM pg_temp.beat(9) b), '{"(f,)"}', 'nobody knows this one: not alive');
 
 -- Cancel requests of its jobs come with the beat.

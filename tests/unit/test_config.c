@@ -330,6 +330,44 @@ static void missing_file(void **state)
 	assert_false(config_load(&program, &cl, &errors));
 }
 
+static bool name_stays(const struct opt *row)
+{
+	return strcmp(row->key, "name") == 0;
+}
+
+/* What a changed file changes, and what it can't. */
+static void takes_what_changed(void **state)
+{
+	static const struct opt_group demo_group[] = { OPT_GROUP(demo_opts, &demo) };
+	static const struct program one = { .name = "demo", .groups = demo_group, .n_groups = 1 };
+	struct demo_config fresh = { 0 };
+	struct buf changed = { 0 }, fixed = { 0 };
+
+	(void)state;
+	assert_true(load("[demo]\nname = old\ncount = 3\n", NULL, 0));
+	opts_defaults(demo_opts, 6, &fresh);
+	fresh.count = 4;
+	fresh.size = 5;
+	config_take(&one, &demo, &fresh, name_stays, &changed, &fixed);
+	assert_string_equal(changed.data, "demo.count demo.size");
+	assert_string_equal(fixed.data, "demo.name");
+	assert_string_equal(demo.name, "old");
+	assert_int_equal(demo.count, 4);
+	assert_int_equal(demo.size, 5);
+	assert_int_equal(fresh.count, 3);
+	buf_reset(&changed);
+	opts_free(demo_opts, 6, &fresh);
+	memset(&fresh, 0, sizeof(fresh));
+	opts_defaults(demo_opts, 6, &fresh);
+	opt_swap(&demo_opts[0], &demo, &fresh);
+	assert_string_equal(demo.name, "somebody");
+	assert_string_equal(fresh.name, "old");
+	assert_false(opt_equal(&demo_opts[0], &demo, &fresh));
+	opts_free(demo_opts, 6, &fresh);
+	buf_free(&changed);
+	buf_free(&fixed);
+}
+
 static void command_line(void **state)
 {
 	char *argv[] = { "test",         "-t",       "-c",           "f", "-o",
@@ -377,6 +415,7 @@ int main(void)
 		cmocka_unit_test(overrides_win),
 		cmocka_unit_test(overrides_can_be_wrong),
 		cmocka_unit_test(missing_file),
+		cmocka_unit_test(takes_what_changed),
 		cmocka_unit_test(command_line),
 		cmocka_unit_test(sample_is_complete),
 	};
