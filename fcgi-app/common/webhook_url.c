@@ -131,15 +131,13 @@ static const char *host_fits(struct webhook_target *t, const struct webhook_guar
 				     .sin_addr = { htonl(INADDR_LOOPBACK) } };
 
 	t->is_address = read_address(t);
-	if (t->is_address)
-		return netguard_refuses(&g->net, (struct sockaddr *)&t->addr)
-			       ? "the URL leads to an address that webhooks must not be sent to"
-			       : NULL;
-	if (!is_name(t->host) || ends_in_number(t->host))
+	if (!t->is_address && (!is_name(t->host) || ends_in_number(t->host)))
 		return "the host of the URL is neither a name nor an address";
-	if (is_localhost(t->host) && netguard_refuses(&g->net, (struct sockaddr *)&local))
-		return "the URL leads to an address that webhooks must not be sent to";
-	return NULL;
+	if (t->is_address)
+		t->refused = netguard_refuses(&g->net, (struct sockaddr *)&t->addr);
+	else if (is_localhost(t->host))
+		t->refused = netguard_refuses(&g->net, (struct sockaddr *)&local);
+	return t->refused ? "the URL leads to an address that webhooks must not be sent to" : NULL;
 }
 
 static const char *take_apart(CURLU *u, const struct webhook_guard *g, struct webhook_target *out)

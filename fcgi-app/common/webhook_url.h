@@ -31,6 +31,7 @@ void webhook_guard_free(struct webhook_guard *g);
 /* Where a URL leads. */
 struct webhook_target {
 	bool tls, is_address;
+	bool refused; /* by the guard: the URL is fine, but for the address that it leads to */
 	char host[WEBHOOK_HOST_MAX + 1]; /* lower case; an IPv6 address without its brackets */
 	int port;
 	struct sockaddr_storage addr; /* with the port, if the host is an address */

@@ -158,14 +158,15 @@ static enum post_error error_of(const struct post *p, CURLcode code)
 	case CURLE_SSL_ISSUER_ERROR:
 	case CURLE_SSL_INVALIDCERTSTATUS:
 		return POST_TLS;
+	case CURLE_OK: /* it ended within the headers */
 	case CURLE_GOT_NOTHING:
 	case CURLE_SEND_ERROR:
 	case CURLE_RECV_ERROR:
 	case CURLE_PARTIAL_FILE:
 		return POST_LOST;
-	case CURLE_OUT_OF_MEMORY:
 	case CURLE_FAILED_INIT:
 		return POST_INTERNAL;
+	case CURLE_OUT_OF_MEMORY: /* a line that is longer than libcurl takes is reported so */
 	default:
 		return POST_BAD_ANSWER;
 	}
@@ -383,7 +384,7 @@ void post_begin(uint32_t ticket, const struct wire_post *w)
 	p->url = mem_strdup(w->url);
 	p->body = mem_dup(w->body, w->body_len);
 	if (!webhook_url_parse(w->url, &courier.guard, &p->target, &why)) {
-		post_end(p, p->target.is_address ? POST_REFUSED : POST_BAD_URL, why);
+		post_end(p, p->target.refused ? POST_REFUSED : POST_BAD_URL, why);
 		return;
 	}
 	if (!add_headers(p, w->headers)) {

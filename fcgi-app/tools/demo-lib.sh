@@ -95,7 +95,7 @@ make_place()
 	if ! as_user test -x "$build/longhaul-api"; then
 		bin=$demo/bin
 		mkdir "$bin"
-		cp "$build/longhaul-api" "$build/longhaul-worker" "$build/longhaul-runner" "$bin"
+		cp "$build/longhaul-api" "$build/longhaul-worker" "$build/longhaul-runner" "$build/longhaul-courier" "$bin"
 		chmod -R a+rX "$bin"
 	fi
 }

@@ -66,7 +66,7 @@ check_tools()
 	if [ "$port" -lt 1 ] || [ "$port" -gt 65535 ]; then
 		die "PORT=$port is not between 1 and 65535."
 	fi
-	for tool in longhaul-api longhaul-worker longhaul-runner; do
+	for tool in longhaul-api longhaul-worker longhaul-runner longhaul-courier; do
 		[ -x "$build/$tool" ] || die "$build/$tool is missing: run \`make\` first."
 	done
 	PATH=$PATH:/usr/sbin:/sbin

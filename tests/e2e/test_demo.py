@@ -33,7 +33,7 @@ class Demo:
     def __init__(self, folder, as_user=None):
         self.build = folder / "build"
         self.build.mkdir(parents=True)
-        for name in ("longhaul-api", "longhaul-worker", "longhaul-runner"):
+        for name in ("longhaul-api", "longhaul-worker", "longhaul-runner", "longhaul-courier"):
             shutil.copy(env.BIN / name, self.build)
         self.port = free_port()
         self.as_user = as_user or {}
