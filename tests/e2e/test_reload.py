@@ -82,19 +82,19 @@ def test_changed_settings_are_for_jobs_that_begin(make_stack):
     api = stack.api()
     old = [act(api, sleep=2, env=True) for _ in range(2)]
     wait_until(lambda: running(stack, "test.act") == 2, 10, "both to run")
-    runners = set(stack.workers[0].children())
+    runners = set(stack.workers[0].runners())
     stack.type_settings["test.act"] = {"slots": 4, "environment": "COLOUR=new"}
     reload(stack)
     new = act(api, env=True)
     assert json.loads(api.result(new).text)["env"]["COLOUR"] == "new"
     for url in old:
         assert json.loads(api.result(url).text)["env"]["COLOUR"] == "old"
-    wait_until(lambda: not runners & set(stack.workers[0].children()), 10, "the old runners to end")
+    wait_until(lambda: not runners & set(stack.workers[0].runners()), 10, "the old runners to end")
     # The same words again: nothing to do.
-    kept = set(stack.workers[0].children())
+    kept = set(stack.workers[0].runners())
     reload(stack)
     assert json.loads(api.result(act(api, env=True)).text)["env"]["COLOUR"] == "new"
-    assert kept <= set(stack.workers[0].children())
+    assert kept <= set(stack.workers[0].runners())
     assert_first_attempts(stack)
 
 
@@ -116,7 +116,7 @@ def test_fewer_slots_stop_nothing(make_stack):
                         [[u.rsplit("/", 1)[1] for u in more]])
     for (_, ended), (started, _) in zip(spans, spans[1:]):
         assert (started - ended).total_seconds() > -0.1, "one at a time"
-    wait_until(lambda: len(stack.workers[0].children()) == 1, 10, "the other runners to end")
+    wait_until(lambda: len(stack.workers[0].runners()) == 1, 10, "the other runners to end")
 
 
 @pytest.mark.limit(90)

@@ -65,6 +65,18 @@ class Daemon:
         except FileNotFoundError:
             return []
 
+    def runners(self):
+        """The pids of a worker's runners."""
+        found = []
+        for pid in self.children():
+            try:
+                with open(f"/proc/{pid}/comm") as f:
+                    if f.read().strip() == "longhaul-runner":
+                        found.append(pid)
+            except OSError:
+                continue  # it has ended meanwhile
+        return found
+
     def memory_peak(self):
         """Peak resident memory in bytes."""
         return self._status("VmHWM")
