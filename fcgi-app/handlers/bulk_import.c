@@ -21,6 +21,9 @@
 #include <string.h>
 
 #define READ_SIZE (64 * 1024)
+#define STEPS \
+	10000 /* progress is told in these: import_progress() in the database tells the rest */
+#define READ_STEPS 2000
 #define SEND_SIZE (32 * 1024) /* rows go to the database in pieces of about this size */
 
 struct import {
@@ -48,13 +51,15 @@ static bool take_row(void *ctx, const struct import_row *row)
 	return import_copy_row(&im->rows, row) && (im->rows.len < SEND_SIZE || send_rows(im));
 }
 
+/* Of the reading. What the merge has done is told by the database. */
 static void report(struct import *im, const char *what)
 {
 	char message[64];
 	int64_t size = lh_job_info(im->job)->input_size;
 
-	snprintf(message, sizeof(message), "%" PRId64 " rows%s", im->count, what);
-	lh_progress(im->job, im->read, size > 0 ? size : -1, message);
+	snprintf(message, sizeof(message), "%" PRId64 " rows read%s", im->count, what);
+	lh_progress(im->job, size > 0 ? (int64_t)((double)im->read / (double)size * READ_STEPS) : 0,
+		    STEPS, message);
 }
 
 /* Reads the input to its end. False: see outcome, the reader, or neither: memory has ended. */

@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/times.h"
+#include "sql.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -34,10 +35,17 @@ void job_db_free(struct job_db *db)
 	free(db->conninfo);
 }
 
-static void ignore_notice(void *ctx, const PGresult *res)
+/* Notices of longhaul.report_progress() are the job's progress; others are dropped. */
+static void take_notice(void *ctx, const PGresult *res)
 {
-	(void)ctx;
-	(void)res;
+	const struct job_db *db = ctx;
+	const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+	const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY), *message;
+	int64_t done, total;
+
+	if (db->job && sqlstate && text && strcmp(sqlstate, "LH002") == 0 &&
+	    sql_progress_parse(text, &done, &total, &message))
+		lh_progress(db->job, done, total, message);
 }
 
 /* What stands in conninfo goes before connect_timeout and behind the name and encoding. */
@@ -53,8 +61,7 @@ bool job_db_connect(struct job_db *db, int timeout_s)
 	snprintf(timeout, sizeof(timeout), "%d", timeout_s);
 	db->conn = PQconnectdbParams(keys, values, 1);
 	if (db->conn && PQstatus(db->conn) == CONNECTION_OK && PQsetnonblocking(db->conn, 1) == 0) {
-		PQsetNoticeReceiver(db->conn, db->on_notice ? db->on_notice : ignore_notice,
-				    db->notice_ctx);
+		PQsetNoticeReceiver(db->conn, take_notice, db);
 		db->fresh = true;
 		return true;
 	}

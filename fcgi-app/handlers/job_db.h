@@ -3,7 +3,8 @@
  * job, in one transaction.
  *
  * The connection is the runner's and is kept from job to job. Every wait ends early when the job is to
- * stop: what the server is doing for it is canceled. Calls block, and take the job of job_db_begin.
+ * stop: what the server is doing for it is canceled. Calls block, and take the job of job_db_begin. What
+ * longhaul.report_progress() says meanwhile becomes the job's progress.
  */
 #ifndef LONGHAUL_HANDLERS_JOB_DB_H
 #define LONGHAUL_HANDLERS_JOB_DB_H
@@ -29,15 +30,12 @@ struct job_db {
 	const char *app;    /* of the connection, in the database */
 	PGconn *conn;       /* NULL: not connected */
 	struct lh_job *job; /* NULL: none under way */
-	/* For the server's notices; by default they are dropped. */
-	PQnoticeReceiver on_notice;
-	void *notice_ctx;
 	bool fresh;            /* the connection is a new one; for the handler to clear */
 	bool stopping;         /* a cancel request was sent */
 	int64_t stop_deadline; /* monotonic */
 };
 
-/* The strings but conninfo must outlive it. */
+/* The strings but conninfo must outlive it, and it must stay where it is. */
 void job_db_init(struct job_db *db, const char *conninfo, const char *name, const char *app);
 void job_db_free(struct job_db *db);
 

@@ -135,19 +135,6 @@ static enum job_db_outcome look_up(struct sql_handler *h, char **wrong)
 
 /* ---- one job ---------------------------------------------------------------------------------- */
 
-/* Progress comes as notices. */
-static void take_notice(void *ctx, const PGresult *res)
-{
-	struct sql_handler *h = ctx;
-	const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
-	const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY), *message;
-	int64_t done, total;
-
-	if (h->db.job && sqlstate && text && strcmp(sqlstate, "LH002") == 0 &&
-	    sql_progress_parse(text, &done, &total, &message))
-		lh_progress(h->db.job, done, total, message);
-}
-
 static enum lh_verdict fail_input(struct lh_job *job, const char *detail)
 {
 	return lh_fail(job, "invalid-input", 422, "The input can't be read", detail, NULL);
@@ -320,8 +307,6 @@ static char *set_up(struct sql_handler *h, const struct lh_settings *settings)
 			     error, sizeof(error)))
 			return mem_strdup(error);
 	job_db_init(&h->db, h->config.database, "sql", "longhaul-sql");
-	h->db.on_notice = take_notice;
-	h->db.notice_ctx = h;
 	if (!*h->config.function)
 		return mem_strdup("function: is missing");
 	if (job_db_connect(&h->db, FIRST_CONNECT_S)) {
