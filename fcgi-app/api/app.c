@@ -12,6 +12,7 @@
 #include "api/actions.h"
 #include "api/batch.h"
 #include "api/durations.h"
+#include "api/events.h"
 #include "api/insert.h"
 #include "api/jobdoc.h"
 #include "api/jobs.h"
@@ -62,8 +63,10 @@ static void write_state(void *ctx, bool up)
 static void side_state(void *ctx, bool up)
 {
 	primary_state(ctx, up);
-	if (up)
-		types_refresh();
+	if (!up)
+		return;
+	types_refresh();
+	wait_register_anew();
 }
 
 static void notified(void *ctx, const char *channel, const char *payload)
@@ -191,6 +194,7 @@ void app_drain(struct app *a, void (*done)(void))
 {
 	a->draining = true;
 	drained = done;
+	events_drain();
 	wait_expire_all();
 	ev_timer_init(&drain_timer, drain_look, 0., DRAIN_LOOK_S);
 	ev_timer_start(a->loop, &drain_timer);

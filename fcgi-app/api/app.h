@@ -51,6 +51,11 @@ struct api_config {
 	int keys_max;           /* 10000: API keys remembered */
 	int keys_found_ms;      /* 10000: how long a known key is remembered */
 	int keys_unknown_ms;    /* 2000: how long an unknown key is remembered */
+	int events_heartbeat_ms; /* 15000: an event stream is never silent for longer */
+	int events_pace_ms;      /* 250: least time between two events of one job on one stream */
+	int events_retry_ms;     /* 2000: after this a client whose stream broke off comes back */
+	int events_drain_ms;     /* 500: the longest that one waits when this process ends */
+	int64_t events_queue;    /* 256 KiB: a reader with more than this before it is dropped */
 };
 
 struct app {

@@ -9,6 +9,7 @@
 #include "api/etag.h"
 #include "api/jobdoc.h"
 #include "api/jobs.h"
+#include "api/sse.h"
 #include "api/status.h"
 #include "api/wait.h"
 #include "common/buf.h"
@@ -162,7 +163,10 @@ static void get_job(struct request *req, const struct route_match *m, bool opera
 
 void job_get_handle(struct request *req, const struct route_match *m)
 {
-	get_job(req, m, false);
+	if (sse_asked(req))
+		events_handle(req, m);
+	else
+		get_job(req, m, false);
 }
 
 void operation_get_handle(struct request *req, const struct route_match *m)

@@ -239,6 +239,8 @@ static void put_links(struct buf *out, const char *base, const struct job_type *
 	put(out, ",\"_links\":{\"self\":{\"href\":\"");
 	jobdoc_url(out, base, type, &row->id, "\"}");
 	if (!job_ended(row)) {
+		put(out, ",\"events\":{\"href\":\"");
+		jobdoc_url(out, base, type, &row->id, "/events\"}");
 		put(out, ",\"cancel\":{\"href\":\"");
 		jobdoc_url(out, base, type, &row->id, "/cancel\"}");
 	} else if (row->status == JOB_COMPLETED) {

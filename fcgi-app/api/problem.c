@@ -9,6 +9,7 @@
 
 #include "api/app.h"
 #include "api/request.h"
+#include "api/sse.h"
 #include "common/json.h"
 #include "common/log.h"
 
@@ -91,10 +92,17 @@ void reply_problem(struct request *req, const char *type, struct json_object *ex
 		   const char *detail_fmt, ...)
 {
 	const struct problem *p = problem_find(type);
-	struct json_object *o = json_object_new_object();
+	struct json_object *o;
 	char text[512];
 	va_list args;
 
+	/* A browser's EventSource would never ask again. */
+	if (p->status == 503 && sse_asked(req)) {
+		json_object_put(extra);
+		sse_come_back(req);
+		return;
+	}
+	o = json_object_new_object();
 	snprintf(text, sizeof(text), "%s%s", app.cfg->problem_base, p->type);
 	json_add_str(o, "type", text);
 	json_add_str(o, "title", p->title);

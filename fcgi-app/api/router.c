@@ -34,6 +34,7 @@ static const struct route {
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/{collection}", list_type_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/{collection}/{id}", job_get_handle },
 	{ HTTP_DELETE, false, "/v1/{collection}/{id}", delete_handle },
+	{ HTTP_GET | HTTP_HEAD, false, "/v1/{collection}/{id}/events", events_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/{collection}/{id}/results", result_get_handle },
 	{ HTTP_POST, false, "/v1/{collection}/{id}/cancel", cancel_handle },
 	{ HTTP_POST, false, "/v1/{collection}/{id}/retry", retry_handle },

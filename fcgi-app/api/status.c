@@ -114,7 +114,6 @@ void status_start(struct app *a)
 	lane_open(&lanes[STATUS_POLL], &plain_ops, a->read, rows, INT64_MAX, max);
 	lane_open(&lanes[STATUS_RESULT], &result_ops, a->read,
 		  rows < RESULT_ROWS ? rows : RESULT_ROWS, INT64_MAX, max);
-	lane_open(&lanes[STATUS_TICK], &plain_ops, a->side, rows, INT64_MAX, max);
 	with_replica = a->replica != NULL;
 	if (with_replica)
 		lane_open(&replica_lane, &plain_ops, a->replica, rows, INT64_MAX, max);

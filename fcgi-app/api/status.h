@@ -36,7 +36,6 @@ struct status_read {
 enum status_lane {
 	STATUS_POLL,   /* the document; from a standby if there is one */
 	STATUS_RESULT, /* with a result that is stored inline */
-	STATUS_TICK,   /* many and not urgent */
 	STATUS_LANES,
 };
 

@@ -28,6 +28,8 @@ struct watched {
 	bool reading, read_again, registering;
 	bool with_result;      /* the read under way asks for the result */
 	bool notified;         /* before anybody's wait had begun */
+	int64_t version;       /* what all waiters know; 0: the next tick is to bring it in any case */
+	uint64_t read_number;  /* of the last read */
 	int64_t registered_at; /* monotonic; 0 = never */
 	int64_t read_at;
 };
@@ -39,8 +41,16 @@ static struct watched *all;
 static ev_timer tick;
 static struct lane register_lane;
 static struct pgarray register_ids;
+static uint64_t reads;
+static struct parked *next_told; /* where tell_streams goes on */
 
-static void read_job(struct watched *job, bool tick_only);
+/* The tick's statement under way: its jobs, in the order of the arrays. */
+static struct watched **ticked;
+static size_t n_ticked, cap_ticked;
+static struct pgarray tick_ids, tick_clients, tick_versions;
+
+static void read_job(struct watched *job);
+static void ensure_registered(struct watched *job);
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
@@ -123,6 +133,8 @@ static void free_if_unused(struct watched *job)
 /* Takes the request out of its job's list; the job stays. */
 static void detach(struct parked *p)
 {
+	if (p == next_told)
+		next_told = p->next;
 	*p->at = p->next;
 	if (p->next)
 		p->next->at = p->at;
@@ -153,7 +165,7 @@ static void tell_waiters(struct watched *job, enum status_outcome outcome,
 
 	for (p = job->waiters; p; p = next) {
 		next = p->next;
-		if (!p->armed)
+		if (!p->armed || p->stays)
 			continue;
 		if (outcome == STATUS_AWAY ? !p->time_is_up : row && !wakes(p, row))
 			continue;
@@ -177,18 +189,54 @@ static void tell_waiters(struct watched *job, enum status_outcome outcome,
 	}
 }
 
-static void job_read(void *ctx, enum status_outcome outcome, const struct job_row *row)
+/* Calls the streams that this answer is news to. What one doesn't take, the next tick brings again. */
+static void tell_streams(struct watched *job, enum status_outcome outcome,
+			 const struct job_row *row)
 {
-	struct watched *job = ctx;
+	for (struct parked *p = job->waiters; p; p = next_told) {
+		next_told = p->next;
+		if (!p->stays || !p->armed)
+			continue;
+		if (outcome == STATUS_MISSING) {
+			p->wake(p, PARK_GONE, NULL);
+		} else if (p->seen_version != row->version) {
+			/* A read that began before the stream may be older than what it has shown. */
+			if (job->read_number > p->reads_before)
+				p->wake(p, PARK_ROW, row);
+		}
+	}
+	next_told = NULL;
+}
 
+/* True if somebody who is to hear of every change still stands at another version. */
+static bool any_behind(const struct watched *job, const struct job_row *row)
+{
+	for (const struct parked *p = job->waiters; p; p = p->next)
+		if (p->armed && !p->until_end && p->seen_version != row->version)
+			return true;
+	return false;
+}
+
+/* The answer of a read or of the tick. May free the job. */
+static void job_came(struct watched *job, enum status_outcome outcome, const struct job_row *row)
+{
 	tell_waiters(job, outcome, row);
+	if (outcome != STATUS_AWAY)
+		tell_streams(job, outcome, row);
+	if (row)
+		job->version = any_behind(job, row) ? 0 : row->version;
 	job->reading = false;
 	if (job->read_again && job->waiters) {
 		job->read_again = false;
-		read_job(job, false);
+		read_job(job);
 	} else {
 		free_if_unused(job);
 	}
+}
+
+static void job_read(void *ctx, enum status_outcome outcome, const struct job_row *row)
+{
+	job_came(ctx, outcome, row);
 }
 
 static bool any_wants_result(const struct watched *job)
@@ -199,31 +247,30 @@ static bool any_wants_result(const struct watched *job)
 	return false;
 }
 
+static void read_begins(struct watched *job)
+{
+	job->reading = true;
+	job->read_at = mono_ms();
+	job->read_number = ++reads;
+}
+
 /* Has the job read, unless that is under way: then once more after it. May free the job: if the
  * database is away and that ends its last wait. */
-static void read_job(struct watched *job, bool tick_only)
+static void read_job(struct watched *job)
 {
-	enum status_lane lane = STATUS_TICK;
-
 	if (job->reading) {
-		job->read_again = job->read_again || !tick_only;
+		job->read_again = true;
 		return;
 	}
-	job->with_result = !tick_only && any_wants_result(job);
-	if (!tick_only)
-		lane = job->with_result ? STATUS_RESULT : STATUS_POLL;
+	job->with_result = any_wants_result(job);
 	job->read.id = job->id;
 	job->read.client = job->client;
 	job->read.min_version = STATUS_PRIMARY; /* a standby may not know of the end yet */
 	job->read.done = job_read;
 	job->read.ctx = job;
-	job->read_at = mono_ms();
-	job->reading = true;
-	if (!status_get(&job->read, lane)) {
-		job->reading = false;
-		tell_waiters(job, STATUS_AWAY, NULL);
-		free_if_unused(job);
-	}
+	read_begins(job);
+	if (!status_get(&job->read, job->with_result ? STATUS_RESULT : STATUS_POLL))
+		job_came(job, STATUS_AWAY, NULL);
 }
 
 /* Whether anybody's wait has begun. Before that the job may not be committed yet: a read would find
@@ -236,20 +283,126 @@ static bool any_armed(const struct watched *job)
 	return false;
 }
 
-static void tick_came(struct ev_loop *loop, ev_timer *w, int revents)
+/* ---- the tick ------------------------------------------------------------------------------- */
+
+static bool any_time_is_up(const struct watched *job)
+{
+	for (const struct parked *p = job->waiters; p; p = p->next)
+		if (p->armed && p->time_is_up)
+			return true;
+	return false;
+}
+
+/* The tick brought nothing about this job: it stands as it did. */
+static void tick_passed(struct watched *job)
+{
+	job->reading = false;
+	if (job->waiters && (job->read_again || any_time_is_up(job))) {
+		job->read_again = false;
+		read_job(job);
+	} else {
+		free_if_unused(job);
+	}
+}
+
+/* Rows come for jobs that changed, in any order; their ord counts from 1. */
+static void tick_rows(const PGresult *res)
+{
+	int rows = dbr_rows(res);
+	struct job_row row;
+
+	for (int i = 0; i < rows; i++) {
+		int32_t ord = dbr_int4(res, i, 0);
+		struct watched *job;
+
+		if (ord < 1 || (size_t)ord > n_ticked || !(job = ticked[ord - 1]))
+			continue;
+		ticked[ord - 1] = NULL;
+		if (dbr_null(res, i, 1)) {
+			job_came(job, STATUS_MISSING, NULL);
+		} else {
+			job_row_read(res, i, &row);
+			job_came(job, STATUS_FOUND, &row);
+		}
+	}
+}
+
+static void tick_done(void *ctx, const struct db_result *result)
+{
+	(void)ctx;
+	if (result->outcome == DB_OK)
+		tick_rows(result->res);
+	else if (result->outcome == DB_ERROR)
+		log_warning("watched jobs can't be read: sqlstate=%s", result->sqlstate);
+	for (size_t i = 0; i < n_ticked; i++)
+		if (ticked[i])
+			tick_passed(ticked[i]);
+	n_ticked = 0;
+}
+
+/* True if somebody waits for the job, and no read of it was begun just now. */
+static bool wants_tick(const struct watched *job, int64_t recent)
+{
+	return !job->reading && job->read_at <= recent && any_armed(job);
+}
+
+static bool any_stays(const struct watched *job)
+{
+	for (const struct parked *p = job->waiters; p; p = p->next)
+		if (p->stays)
+			return true;
+	return false;
+}
+
+static void tick_collect(void)
 {
 	int64_t recent = mono_ms() - owner->cfg->tick_ms / 2;
-	struct watched *job, *next;
+
+	pga_reset(&tick_ids);
+	pga_reset(&tick_clients);
+	pga_reset(&tick_versions);
+	if (cap_ticked < n_watched) {
+		cap_ticked = 2 * n_watched;
+		ticked = mem_realloc(ticked, cap_ticked, sizeof(struct watched *));
+	}
+	for (struct watched *job = all; job; job = job->next) {
+		if (any_stays(job))
+			ensure_registered(job);
+		if (!wants_tick(job, recent))
+			continue;
+		ticked[n_ticked++] = job;
+		pga_uuid(&tick_ids, &job->id);
+		pga_text(&tick_clients, job->client);
+		pga_int8(&tick_versions, job->version);
+	}
+}
+
+static void tick_came(struct ev_loop *loop, ev_timer *w, int revents)
+{
+	struct db_params params;
 
 	(void)loop;
 	(void)w;
 	(void)revents;
-	for (job = all; job; job = next) {
-		next = job->next;
-		if (job->reading || job->read_at > recent || !any_armed(job))
-			continue;
-		read_job(job, true);
+	if (n_ticked > 0)
+		return; /* the last one is still under way */
+	tick_collect();
+	if (n_ticked == 0)
+		return;
+	db_params_init(&params);
+	dbp_array(&params, &tick_ids);
+	dbp_array(&params, &tick_clients);
+	dbp_array(&params, &tick_versions);
+	if (db_query(owner->side, "SELECT * FROM longhaul.changed_batch($1, $2, $3)", &params,
+		     tick_done, NULL)) {
+		for (size_t i = 0; i < n_ticked; i++) {
+			ticked[i]->with_result = false;
+			read_begins(ticked[i]);
+		}
+	} else {
+		n_ticked = 0;
 	}
+	db_params_free(&params);
 }
 
 /* ---- registering: has the database tell us when the job ends ---------------------------------- */
@@ -263,14 +416,16 @@ static void register_encode(struct db_params *params, struct lane_item *const *i
 	dbp_int8(params, owner->waiter);
 }
 
-static void registered(struct watched *job, bool ok)
+/* Also if it failed: the tick does without, and later it is tried again. */
+static void registered(struct watched *job)
 {
+	bool renewed = job->registered_at != 0;
+
 	job->registering = false;
-	if (ok)
-		job->registered_at = mono_ms();
-	/* It may have ended before the registration, so it is read in any case. */
-	if (job->waiters)
-		read_job(job, false);
+	job->registered_at = mono_ms();
+	/* It may have ended before the registration, so it is read; unless that was just renewed. */
+	if (job->waiters && !renewed)
+		read_job(job);
 	else
 		free_if_unused(job);
 }
@@ -279,14 +434,14 @@ static void register_deliver(struct lane_item *const *items, size_t n, const PGr
 {
 	(void)res;
 	for (size_t i = 0; i < n; i++)
-		registered((struct watched *)items[i], true);
+		registered((struct watched *)items[i]);
 }
 
 static void register_fail(struct lane_item *item, const struct db_result *why)
 {
 	if (why->outcome == DB_ERROR)
 		log_warning("waiting for a job can't be registered: sqlstate=%s", why->sqlstate);
-	registered((struct watched *)item, false);
+	registered((struct watched *)item);
 }
 
 static const struct lane_ops register_ops = { "SELECT longhaul.watch($1, $2)", register_encode,
@@ -317,7 +472,7 @@ static void deadline_came(struct ev_loop *loop, ev_timer *w, int revents)
 	p->time_is_up = true;
 	/* A read under way is as good as a new one. */
 	if (!p->job->reading)
-		read_job(p->job, false);
+		read_job(p->job);
 }
 
 void park_prepare(struct parked *p, const struct uuid *id, const char *client)
@@ -344,6 +499,8 @@ void park_arm(struct parked *p, int64_t deadline, bool is_registered)
 	int64_t left = owner->draining ? 0 : deadline - mono_ms();
 
 	p->armed = true;
+	if (p->seen_version != job->version)
+		job->version = 0;
 	ev_timer_set(&p->timer, left > 0 ? (double)left / 1000 : 0., 0.);
 	ev_timer_start(owner->loop, &p->timer);
 	if (is_registered)
@@ -352,8 +509,20 @@ void park_arm(struct parked *p, int64_t deadline, bool is_registered)
 		ensure_registered(job);
 	if (job->notified) {
 		job->notified = false;
-		read_job(job, false);
+		read_job(job);
 	}
+}
+
+void park_watch(struct parked *p)
+{
+	struct watched *job = p->job;
+
+	p->stays = true;
+	p->armed = true;
+	p->reads_before = reads;
+	if (p->seen_version != job->version)
+		job->version = 0;
+	ensure_registered(job);
 }
 
 void park_remove(struct parked *p)
@@ -377,7 +546,7 @@ void wait_notified(const char *payload)
 		if (n == 32 && hex_decode(s, 32, id.b) && (job = find_watched(&id)) &&
 		    job->waiters) {
 			if (any_armed(job))
-				read_job(job, false);
+				read_job(job);
 			else
 				job->notified = true;
 		}
@@ -415,12 +584,12 @@ static void expire(bool (*ends)(struct parked *p))
 
 		next = job->next;
 		for (struct parked *p = job->waiters; p; p = p->next) {
-			if (!p->armed || !ends(p))
+			if (!p->armed || p->stays || !ends(p))
 				continue;
 			p->time_is_up = any = true;
 		}
 		if (any && !job->reading)
-			read_job(job, false);
+			read_job(job);
 	}
 }
 
@@ -434,10 +603,19 @@ void wait_reconsider(void)
 	expire(if_pointless);
 }
 
+void wait_register_anew(void)
+{
+	for (struct watched *job = all; job; job = job->next)
+		job->registered_at = 0;
+}
+
 void wait_start(struct app *a)
 {
 	owner = a;
 	pga_init(&register_ids, DB_UUID);
+	pga_init(&tick_ids, DB_UUID);
+	pga_init(&tick_clients, DB_TEXT);
+	pga_init(&tick_versions, DB_INT8);
 	lane_open(&register_lane, &register_ops, a->side, (size_t)a->cfg->batch_rows, INT64_MAX,
 		  (size_t)a->cfg->queue_max);
 	ev_timer_init(&tick, tick_came, 0., (double)a->cfg->tick_ms / 1000);
@@ -449,6 +627,12 @@ void wait_stop(void)
 	ev_timer_stop(owner->loop, &tick);
 	lane_close(&register_lane);
 	pga_free(&register_ids);
+	pga_free(&tick_ids);
+	pga_free(&tick_clients);
+	pga_free(&tick_versions);
+	free(ticked);
+	ticked = NULL;
+	cap_ticked = n_ticked = 0;
 	free(buckets);
 	buckets = NULL;
 	n_buckets = 0;

@@ -121,6 +121,8 @@ CREATE TABLE longhaul.job (
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX job_client ON longhaul.job (client, id);
+-- What a client has submitted lately: see feed_changes.
+CREATE INDEX job_client_seq ON longhaul.job (client, seq);
 COMMENT ON TABLE longhaul.job IS 'One row per accepted request; never updated. Where it stands: outcome if it ended, else lease if it was claimed, else it waits.';
 COMMENT ON COLUMN longhaul.job.type_id IS 'job_type.type_id';
 COMMENT ON COLUMN longhaul.job.client IS 'who asked; nobody else sees the job';
@@ -156,8 +158,8 @@ CREATE TABLE longhaul.outcome (
     result            bytea COMPRESSION lz4,
     PRIMARY KEY (job_id)
 ) PARTITION BY RANGE (job_id);
--- Costs an insert next to nothing; finds what has expired without reading everything.
-CREATE INDEX outcome_expires ON longhaul.outcome USING brin (expires_at) WITH (autosummarize = on, pages_per_range = 16);
+-- Costs an insert next to nothing; finds what has expired, and what ended lately, without reading everything.
+CREATE INDEX outcome_expires ON longhaul.outcome USING brin (expires_at, ended_at) WITH (autosummarize = on, pages_per_range = 16);
 COMMENT ON TABLE longhaul.outcome IS 'How a job ended: one row per ended job (a retry removes it again)';
 COMMENT ON COLUMN longhaul.outcome.job_id IS 'job.id';
 COMMENT ON COLUMN longhaul.outcome.attempt IS 'attempts that were made';
@@ -264,6 +266,7 @@ CREATE TABLE longhaul.lease (
     claimed_at   timestamptz,
     started_at   timestamptz,
     progress_at  timestamptz,
+    changed_at   timestamptz,
     done         bigint,
     total        bigint,
     waiter       bigint,
@@ -279,6 +282,7 @@ COMMENT ON COLUMN longhaul.lease.gen IS 'generation: grows with each claim and r
 COMMENT ON COLUMN longhaul.lease.seq IS 'place in the queue, kept over attempts';
 COMMENT ON COLUMN longhaul.lease.claimed_at IS 'when it was claimed';
 COMMENT ON COLUMN longhaul.lease.progress_at IS 'when progress was last told';
+COMMENT ON COLUMN longhaul.lease.changed_at IS 'when a client could last see a change; NULL = none since it was claimed';
 COMMENT ON COLUMN longhaul.lease.done IS 'progress: how much of total';
 COMMENT ON COLUMN longhaul.lease.total IS 'progress: of how much';
 COMMENT ON COLUMN longhaul.lease.waiter IS 'API process whose client waits for the result, if any';

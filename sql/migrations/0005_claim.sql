@@ -27,7 +27,8 @@ BEGIN
         SELECT * FROM unnest(p_job_ids, p_delay_ms) AS x(id, delay_ms) ORDER BY x.id
     ), y AS (
         UPDATE longhaul.lease SET boot = NULL, fence = NULL, gen = lease.gen + 1, change = 0, claimed_at = NULL,
-               started_at = NULL, progress_at = NULL, done = NULL, total = NULL, message = NULL
+               started_at = NULL, progress_at = NULL, changed_at = clock_timestamp(), done = NULL, total = NULL,
+               message = NULL
          WHERE lease.ctid = ANY (ARRAY( -- one by one through the index, whatever the statistics say: see finish_batch
                    SELECT x.place FROM u
                     CROSS JOIN LATERAL (SELECT z.ctid AS place FROM longhaul.lease z WHERE z.job_id = u.id OFFSET 0) x))
@@ -355,6 +356,7 @@ BEGIN
         UPDATE longhaul.lease l
            SET started_at = coalesce(l.started_at, clock_timestamp() - f.age_ms * interval '1 ms'),
                change = CASE WHEN l.started_at IS NULL AND f.age_ms IS NULL THEN l.change ELSE l.change + 1 END,
+               changed_at = CASE WHEN l.started_at IS NULL AND f.age_ms IS NULL THEN l.changed_at ELSE clock_timestamp() END,
                progress_at = CASE WHEN f.done IS NULL THEN l.progress_at ELSE clock_timestamp() END,
                done = coalesce(f.done, l.done),
                total = coalesce(f.total, l.total),

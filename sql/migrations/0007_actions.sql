@@ -120,8 +120,8 @@ BEGIN
     IF NOT FOUND THEN
         RETURN CASE WHEN EXISTS (SELECT FROM longhaul.job j WHERE j.id = p_id) THEN 2 ELSE 0 END;
     END IF;
-    INSERT INTO longhaul.lease (job_id, type_id, priority, gen, attempt, attempt_base, seq)
-    VALUES (p_id, v_type, v_priority, v_gen, v_attempt, v_attempt, v_seq);
+    INSERT INTO longhaul.lease (job_id, type_id, priority, gen, attempt, attempt_base, seq, changed_at)
+    VALUES (p_id, v_type, v_priority, v_gen, v_attempt, v_attempt, v_seq, clock_timestamp());
     IF v_run_at > now() THEN
         INSERT INTO longhaul.delayed (job_id, run_at, type_id, priority, gen, attempt, seq)
         VALUES (p_id, v_run_at, v_type, v_priority, v_gen, v_attempt, v_seq);

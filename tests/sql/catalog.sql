@@ -62,7 +62,7 @@ $$;
 
 SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_api') $$, $$ SELECT unnest('{
     api_types, client_of_key, schema_version, queue_state, submit_batch, input_open, input_chunk_put, wake,
-    status_batch, result_chunk_get, list_jobs, watch, cancel_job, delete_job, retry_job,
+    status_batch, result_chunk_get, list_jobs, watch, changed_batch, feed_changes, feed_open, feed_page, cancel_job, delete_job, retry_job,
     webhook_create, webhook_get, webhook_list, webhook_delete, webhook_enable, webhook_rotate, webhook_ping,
     webhook_deliveries, webhook_redeliver,
     history}'::name[]) $$,

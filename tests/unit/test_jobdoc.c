@@ -59,7 +59,8 @@ static void queued(void **state)
 	       "{\"jobId\":\"" ID
 	       "\",\"type\":\"accounts.bulk-import\",\"status\":\"Queued\",\"percentComplete\":0,"
 	       "\"createdTime\":\"2026-10-02T10:58:12.114Z\",\"suggestedNextPollTime\":\"2026-10-02T11:00:00.000Z\","
-	       "\"_links\":{\"self\":{\"href\":\"" SELF "\"},\"cancel\":{\"href\":\"" SELF
+	       "\"_links\":{\"self\":{\"href\":\"" SELF "\"},\"events\":{\"href\":\"" SELF
+	       "/events\"},\"cancel\":{\"href\":\"" SELF
 	       "/cancel\"}}}");
 }
 
@@ -83,7 +84,8 @@ static void running(void **state)
 	       "\"createdTime\":\"2026-10-02T10:58:12.114Z\",\"startedTime\":\"2026-10-02T10:58:12.131Z\","
 	       "\"suggestedNextPollTime\":\"2026-10-02T11:00:00.000Z\","
 	       "\"estimatedCompletionTime\":\"2026-10-02T14:00:00.000Z\",\"attempt\":1,"
-	       "\"_links\":{\"self\":{\"href\":\"" SELF "\"},\"cancel\":{\"href\":\"" SELF
+	       "\"_links\":{\"self\":{\"href\":\"" SELF "\"},\"events\":{\"href\":\"" SELF
+	       "/events\"},\"cancel\":{\"href\":\"" SELF
 	       "/cancel\"}}}");
 }
 

@@ -101,6 +101,7 @@ HANDLER(delete_handle)
 HANDLER(list_type_handle)
 HANDLER(list_all_handle)
 HANDLER(operation_get_handle)
+HANDLER(events_handle)
 
 static const struct job_type import = { .type_id = 3,
 					.submit_path = (char *)"/accounts/bulk-import",
