@@ -39,7 +39,7 @@ ALL_CPPFLAGS := $(CPPFLAGS) -D_GNU_SOURCE -I$(S) -I$(S)/include $(shell pkg-conf
 ALL_CFLAGS  := $(CFLAGS) -std=c11 -fno-common -fno-strict-aliasing -fstack-protector-strong -fPIE $(WARNINGS) $(SANFLAGS)
 ALL_LDFLAGS := $(LDFLAGS) -pie -Wl,--as-needed -Wl,-z,relro,-z,now $(SANFLAGS)
 LIBS := -lev -ljson-c -lpq -lcrypto -linih -lm
-# For those who look at webhooks' URLs, and for the one who resolves their hosts.
+# For those who look at webhooks' URLs or speak HTTP, and for the one who resolves their hosts.
 CURL := -lcurl
 CARES := -lcares
 
@@ -99,7 +99,7 @@ $(O)/longhaul-worker: $(call objects,worker) $(COMMON)
 # Handlers may be loaded from shared objects too: they find the ABI's functions in the program.
 $(O)/longhaul-runner: $(call objects,runner) $(call objects,handlers) $(COMMON)
 	$(call say,LINK)
-	$(Q)$(CC) $(ALL_LDFLAGS) -rdynamic -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -rdynamic -o $@ $^ $(CURL) $(LIBS)
 
 $(O)/longhaul-courier: $(call objects,courier) $(COMMON)
 	$(call say,LINK)

@@ -18,4 +18,7 @@ extern const struct lh_handler lh_handler_bulk_import;
 /* Calls a function in the database. */
 extern const struct lh_handler lh_handler_sql;
 
+/* Forwards the input to an HTTP service, whose answer is the result. */
+extern const struct lh_handler lh_handler_http;
+
 #endif

@@ -12,6 +12,7 @@ static const struct lh_handler *const handlers[] = {
 	&lh_handler_exec,
 	&lh_handler_bulk_import,
 	&lh_handler_sql,
+	&lh_handler_http,
 };
 
 const struct lh_handler *handler_find(const char *name)

@@ -11,7 +11,7 @@
 #include "common/log.h"
 #include "common/wire.h"
 
-#define TYPE_MAX 64
+#define TYPE_MAX 200 /* it may be a URI of somebody else's */
 #define TITLE_MAX 400
 #define DETAIL_MAX 4000
 

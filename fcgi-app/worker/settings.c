@@ -72,7 +72,7 @@ static const struct opt worker_opts[] = {
 
 static const struct opt type_opts[] = {
 	OPT_STR("type", "handler", struct type, cfg.handler, "",
-		"Who does the work: noop, exec, bulk-import or sql."),
+		"Who does the work: noop, exec, bulk-import, sql or http."),
 	OPT_NUM("type", "slots", struct type, cfg.slots, "1", 1, 1000,
 		"Most jobs that run at a time on this host."),
 	OPT_NUM("type", "timeout_ms", struct type, cfg.timeout_ms, "0", 0, INT_MAX,
@@ -92,6 +92,9 @@ static const struct handler_keys {
 	  { "command", "environment", "directory", "user", "result_type", "show_stderr",
 	    "rlimit_as", "rlimit_cpu_s", "rlimit_nofile", "rlimit_fsize" } },
 	{ "bulk-import", { "database" } },
+	{ "http",
+	  { "url", "method", "headers", "success", "try_again", "connect_timeout_ms",
+	    "retry_after_max_ms", "redirects", "ca_file", "unix_socket" } },
 	{ "sql", { "function", "database", "result_type", "input_max" } },
 };
 
@@ -219,7 +222,8 @@ static const struct opt_kind kinds[] = {
 			"handler. exec: command (a program and its arguments), environment (A=b …), directory, user, "
 			"result_type, show_stderr, rlimit_as, rlimit_cpu_s, rlimit_nofile, rlimit_fsize. "
 			"bulk-import: database (a connection string). sql: function (SCHEMA.FUNCTION), database, result_type, "
-			"input_max.",
+			"input_max. http: url, method, headers, success, try_again, connect_timeout_ms, retry_after_max_ms, "
+			"redirects, ca_file, unix_socket.",
 		.rows = type_opts,
 		.n = sizeof(type_opts) / sizeof(type_opts[0]),
 		.begin = type_begin,
