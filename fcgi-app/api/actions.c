@@ -5,21 +5,14 @@
  * gone. Each action may be sent twice: when the connection broke under it, it is sent again for
  * a while, and what the second answer means is known from the job's state before.
  */
-#include <string.h>
-
-#include <ev.h>
-
 #include "api/actions.h"
 #include "api/answer.h"
 #include "api/app.h"
+#include "api/call.h"
 #include "api/jobs.h"
 #include "api/queues.h"
 #include "api/status.h"
 #include "common/db.h"
-#include "common/log.h"
-#include "common/times.h"
-
-#define AGAIN_MS 50
 
 /* Codes that the functions return. */
 enum { CODE_MISSING = 0 };
@@ -36,13 +29,12 @@ struct action_kind {
 };
 
 struct action {
+	struct call call; /* first */
 	struct request *req;
 	const struct action_kind *kind;
 	struct status_read read;
 	int32_t type_id;
 	enum job_status before; /* what it was when first read */
-	int64_t unknown_since;  /* monotonic; 0 = the outcome isn't in doubt */
-	ev_timer again;
 };
 
 static size_t n_actions;
@@ -54,7 +46,6 @@ size_t actions_pending(void)
 
 static void finish(struct action *act)
 {
-	ev_timer_stop(app.loop, &act->again);
 	n_actions--;
 	req_unref(act->req);
 }
@@ -119,8 +110,8 @@ static void answer_delete(struct action *act, int code)
 static void answer_retry(struct action *act, int code)
 {
 	/* The second answer to a retry whose first was lost: it was queued by the first. */
-	bool queued = code == RETRY_QUEUED || (act->unknown_since && (act->before == JOB_FAILED ||
-								      act->before == JOB_CANCELED));
+	bool queued = code == RETRY_QUEUED || (act->call.doubted && (act->before == JOB_FAILED ||
+								     act->before == JOB_CANCELED));
 
 	if (queued) {
 		queue_wake(act->type_id);
@@ -141,51 +132,18 @@ static const struct action_kind retry = { false, "SELECT longhaul.retry_job($1, 
 
 /* ---- doing -------------------------------------------------------------------------------------------- */
 
-static void act_on(struct action *act);
-
-static void again_due(struct ev_loop *loop, ev_timer *w, int revents)
+static void acted(struct call *call, const PGresult *res)
 {
-	(void)loop;
-	(void)revents;
-	act_on(w->data);
-}
-
-/* The outcome of what was sent is unknown: sends it again in a moment, but not for ever. */
-static void again(struct action *act)
-{
-	if (!act->unknown_since)
-		act->unknown_since = mono_ms();
-	if (mono_ms() - act->unknown_since >= app.cfg->settle_ms) {
-		reply_problem(act->req, "outcome-unknown", NULL,
-			      "The storage broke off; a repeat is safe.");
-		finish(act);
-		return;
-	}
-	ev_timer_set(&act->again, AGAIN_MS / 1000., 0.);
-	ev_timer_start(app.loop, &act->again);
-}
-
-static void acted(void *ctx, const struct db_result *result)
-{
-	struct action *act = ctx;
+	struct action *act = (struct action *)call;
 	int code;
 
-	if (result->outcome != DB_OK &&
-	    (act->unknown_since || (result->outcome != DB_ERROR && result->sent))) {
-		again(act);
-		return;
-	}
-	if (result->outcome != DB_OK) {
-		if (result->outcome == DB_ERROR)
-			log_warning("an action on a job failed: sqlstate=%s request=%s",
-				    result->sqlstate, req_id(act->req));
-		answer_away(act->req);
+	if (!res) {
 		finish(act);
 		return;
 	}
-	code = dbr_rows(result->res) > 0 ? dbr_int2(result->res, 0, 0) : CODE_MISSING;
+	code = dbr_rows(res) > 0 ? dbr_int2(res, 0, 0) : CODE_MISSING;
 	/* A job that was there and is gone now was deleted: by us, if our first try's answer was lost. */
-	if (code == CODE_MISSING && !(act->kind == &delete &&act->unknown_since)) {
+	if (code == CODE_MISSING && !(act->kind == &delete &&call->doubted)) {
 		answer_missing(act->req, &act->read.id, act->type_id);
 		finish(act);
 		return;
@@ -195,22 +153,11 @@ static void acted(void *ctx, const struct db_result *result)
 
 static void act_on(struct action *act)
 {
-	struct db_params params;
-	bool sent;
+	struct db_params *params = call_params(&act->call, act->req);
 
-	db_params_init(&params);
-	dbp_uuid(&params, &act->read.id);
-	dbp_text(&params, act->read.client);
-	sent = db_query(app.write, act->kind->sql, &params, acted, act);
-	db_params_free(&params);
-	if (sent)
-		return;
-	if (act->unknown_since) {
-		again(act);
-		return;
-	}
-	answer_away(act->req);
-	finish(act);
+	dbp_uuid(params, &act->read.id);
+	dbp_text(params, act->read.client);
+	call_send(&act->call, app.write, act->kind->sql, acted);
 }
 
 /* The job before the action. */
@@ -243,8 +190,6 @@ static void action_begin(struct request *req, const struct route_match *m,
 	act->kind = kind;
 	act->type_id = m->type_id;
 	act->read.client = req_client(req);
-	ev_timer_init(&act->again, again_due, 0., 0.);
-	act->again.data = act;
 	read_job(act, job_read);
 }
 

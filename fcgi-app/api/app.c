@@ -11,6 +11,7 @@
 
 #include "api/actions.h"
 #include "api/batch.h"
+#include "api/call.h"
 #include "api/durations.h"
 #include "api/events.h"
 #include "api/insert.h"
@@ -177,7 +178,7 @@ void app_when_ready(struct app *a, int longest_ms, void (*go)(void))
 static bool at_rest(void)
 {
 	return wait_pending() + status_pending() + insert_pending() + uploads_pending() +
-		       result_pending() + actions_pending() + lists_pending() ==
+		       result_pending() + actions_pending() + lists_pending() + calls_pending() ==
 	       0;
 }
 

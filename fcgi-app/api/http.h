@@ -122,7 +122,7 @@ struct prefer {
 };
 void prefer_parse(struct request *req, struct prefer *out);
 
-/* What a handler gets of the path: the segments that stood for a job's id, decoded, and the type
+/* What a handler gets of the path: the segments that stood for ids, decoded, and the type
  * that the submit path or the collection belongs to. */
 struct route_match {
 	const char *seg[4];

@@ -57,7 +57,7 @@ struct insert {
 	const char *key, *traceparent, *request_id; /* NULL = none */
 	/* URL to tell of the end (NULL = none), what links and problem types in that begin with. */
 	const char *webhook, *base_url, *problem_base;
-	const void *input;                          /* NULL = already stored in chunks */
+	const void *input; /* NULL = already stored in chunks */
 	int64_t input_size;
 	unsigned char fingerprint[SHA256_SIZE];
 	insert_fn *done;

@@ -6,10 +6,10 @@
 
 #include "api/answer.h"
 #include "api/app.h"
-#include "api/cursor.h"
 #include "api/jobdoc.h"
 #include "api/jobs.h"
 #include "api/list.h"
+#include "api/page.h"
 #include "api/queues.h"
 #include "api/status.h"
 #include "common/buf.h"
@@ -18,8 +18,6 @@
 #include "common/log.h"
 #include "common/times.h"
 
-#define LIMIT_DEFAULT 50
-#define LIMIT_MAX 200
 #define C_SCANNED_TO 24 /* behind the columns of a job */
 
 struct list {
@@ -27,9 +25,7 @@ struct list {
 	int32_t type_id;        /* 0 = all types */
 	enum job_status status; /* 0 = all */
 	int64_t created_after;  /* Unix ms; 0 = any */
-	bool has_before;
-	struct uuid before;
-	int limit;
+	struct page page;
 };
 
 static size_t n_lists;
@@ -40,18 +36,6 @@ size_t lists_pending(void)
 }
 
 /* ---- the arguments ----------------------------------------------------------------------------------- */
-
-static struct json_object *read_limit(struct list *list, const char *text,
-				      struct json_object *errors)
-{
-	char *end;
-	long v = strtol(text, &end, 10);
-
-	if (*text < '0' || *text > '9' || *end || v < 1 || v > LIMIT_MAX)
-		return input_error(errors, "limit", "not a whole number from 1 to 200");
-	list->limit = (int)v;
-	return errors;
-}
 
 static struct json_object *read_created_after(struct list *list, char *text,
 					      struct json_object *errors)
@@ -70,15 +54,8 @@ static struct json_object *read_created_after(struct list *list, char *text,
 static struct json_object *read_argument(struct list *list, const char *name, char *text,
 					 struct json_object *errors)
 {
-	if (strcmp(name, "limit") == 0)
-		return read_limit(list, text, errors);
 	if (strcmp(name, "createdAfter") == 0)
 		return read_created_after(list, text, errors);
-	if (strcmp(name, "cursor") == 0) {
-		list->has_before = cursor_read(text, &list->before);
-		return list->has_before ? errors
-					: input_error(errors, "cursor", "not one that a list gave");
-	}
 	list->status = job_status_of(text);
 	if (list->status == 0)
 		errors = input_error(errors, "status",
@@ -89,10 +66,9 @@ static struct json_object *read_argument(struct list *list, const char *name, ch
 /* False: something is wrong with the query, and that was answered. */
 static bool read_arguments(struct list *list)
 {
-	static const char *const names[] = { "limit", "createdAfter", "cursor", "status" };
-	struct json_object *errors = NULL;
+	static const char *const names[] = { "createdAfter", "status" };
+	struct json_object *errors = page_read(list->req, &list->page, NULL);
 
-	list->limit = LIMIT_DEFAULT;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		const char *wrong = NULL;
 		char *text = req_query_arg(list->req, names[i], &wrong);
@@ -110,20 +86,21 @@ static bool read_arguments(struct list *list)
 /* ---- the page ------------------------------------------------------------------------------------------- */
 
 /* The address of the page that starts below `before` (NULL: of the first). */
-static const char *page_url(const struct list *list, const struct uuid *before)
+static const char *url_of(const struct list *list, const struct uuid *before)
 {
 	const struct job_type *type = list->type_id ? type_by_id(list->type_id) : NULL;
-	char after[RFC3339_TEXT] = "", cursor[CURSOR_TEXT] = "";
+	char after[RFC3339_TEXT] = "";
 
 	if (list->created_after)
 		rfc3339_format(list->created_after, after);
-	if (before)
-		cursor_write(before, cursor);
-	return req_printf(list->req, "%s/v1/%s?limit=%d%s%s%s%s%s%s", req_base_url(list->req),
-			  type ? type->collection : "jobs", list->limit,
+	return req_printf(list->req, "%s%s%s%s%s",
+			  page_url(list->req,
+				   req_printf(list->req, "%s/v1/%s", req_base_url(list->req),
+					      type ? type->collection : "jobs"),
+				   &list->page, before),
 			  list->status ? "&status=" : "",
 			  list->status ? job_status_word(list->status) : "",
-			  *after ? "&createdAfter=" : "", after, *cursor ? "&cursor=" : "", cursor);
+			  *after ? "&createdAfter=" : "", after);
 }
 
 static void put_jobs(struct buf *out, struct list *list, const PGresult *res)
@@ -152,13 +129,6 @@ static void put_jobs(struct buf *out, struct list *list, const PGresult *res)
 	buf_adds(out, "]");
 }
 
-static void put_link(struct buf *out, const char *key, const char *url)
-{
-	buf_adds(out, key);
-	jobdoc_string(out, url, strlen(url));
-	buf_adds(out, "}");
-}
-
 static void answer_page(struct list *list, const PGresult *res)
 {
 	struct request *req = list->req;
@@ -168,18 +138,15 @@ static void answer_page(struct list *list, const PGresult *res)
 	if (dbr_rows(res) > 0 && !dbr_null(res, 0, C_SCANNED_TO)) {
 		struct uuid before = dbr_uuid(res, 0, C_SCANNED_TO);
 
-		next = page_url(list, &before);
-		reply_header(req, "Link", "<%s>; rel=\"next\"", next);
+		next = url_of(list, &before);
 	}
 	reply_status(req, 200);
 	reply_header(req, "Content-Type", "application/json");
 	reply_header(req, "Cache-Control", "private, no-store");
 	put_jobs(&out, list, res);
-	put_link(&out, ",\"_links\":{\"self\":{\"href\":",
-		 page_url(list, list->has_before ? &list->before : NULL));
-	if (next)
-		put_link(&out, ",\"next\":{\"href\":", next);
-	buf_adds(&out, "}}");
+	page_links(req, &out, url_of(list, list->page.has_before ? &list->page.before : NULL),
+		   next);
+	buf_adds(&out, "}");
 	reply_body(req, out.data, out.len);
 	buf_free(&out);
 }
@@ -215,8 +182,8 @@ static void list_jobs(struct request *req, const struct route_match *m)
 	list->status ? dbp_int2(&params, (int16_t)list->status) : dbp_null(&params, DB_INT2);
 	list->created_after ? dbp_timestamptz(&params, list->created_after)
 			    : dbp_null(&params, DB_TIMESTAMPTZ);
-	list->has_before ? dbp_uuid(&params, &list->before) : dbp_null(&params, DB_UUID);
-	dbp_int4(&params, list->limit);
+	page_before(&params, &list->page);
+	dbp_int4(&params, list->page.limit);
 	if (db_query(app.bulk, "SELECT * FROM longhaul.list_jobs($1, $2, $3, $4, $5, $6)", &params,
 		     page_came, list)) {
 		n_lists++;

@@ -44,9 +44,11 @@ static const struct problem {
 	{ "rate-limited", 429, 1, "Too many requests" },
 	{ "result-expired", 410, 0, "The result has expired" },
 	{ "result-not-ready", 409, 0, "The result isn't ready" },
+	{ "too-many-webhooks", 409, 0, "The client has too many webhooks" },
 	{ "unauthorized", 401, 0, "Unauthorized" },
 	{ "unavailable", 503, 2, "Service unavailable" },
 	{ "unsupported-media-type", 415, 0, "Unsupported media type" },
+	{ "webhook-disabled", 409, 0, "The webhook is disabled" },
 };
 
 /* The row of a type. One that isn't in the table is a defect of the caller. */

@@ -25,6 +25,7 @@ static const char *reason(int status)
 		const char *words;
 	} reasons[] = {
 		{ 200, "OK" },
+		{ 201, "Created" },
 		{ 202, "Accepted" },
 		{ 204, "No Content" },
 		{ 206, "Partial Content" },

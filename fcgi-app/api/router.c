@@ -12,12 +12,13 @@
 #include "api/jobs.h"
 #include "api/query.h"
 #include "api/request.h"
+#include "api/webhooks.h"
 #include "common/ids.h"
 
 #define SEGMENTS_MAX 12
 
 /*
- * In a pattern {id} stands for a job's id, which the handler gets, {collection} for the collection
+ * In a pattern {id} stands for an id, of a job or what else the path is about, which the handler gets, {collection} for the collection
  * and {submit} for the submit path of a job type, of which the handler gets the type.
  */
 static const struct route {
@@ -30,6 +31,17 @@ static const struct route {
 	{ HTTP_GET | HTTP_HEAD, false, "/readyz", readyz_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/jobs", list_all_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/operations/{id}", operation_get_handle },
+	{ HTTP_GET | HTTP_HEAD, false, "/v1/webhooks", webhook_list_handle },
+	{ HTTP_POST, true, "/v1/webhooks", webhook_create_handle },
+	{ HTTP_POST, true, "/v1/webhooks/secret", webhook_secret_handle },
+	{ HTTP_GET | HTTP_HEAD, false, "/v1/webhooks/{id}", webhook_get_handle },
+	{ HTTP_DELETE, false, "/v1/webhooks/{id}", webhook_delete_handle },
+	{ HTTP_POST, false, "/v1/webhooks/{id}/enable", webhook_enable_handle },
+	{ HTTP_POST, false, "/v1/webhooks/{id}/ping", webhook_ping_handle },
+	{ HTTP_POST, true, "/v1/webhooks/{id}/secret", webhook_secret_handle },
+	{ HTTP_GET | HTTP_HEAD, false, "/v1/webhooks/{id}/deliveries", webhook_deliveries_handle },
+	{ HTTP_POST, false, "/v1/webhooks/{id}/deliveries/{id}/redeliver",
+	  webhook_redeliver_handle },
 	{ HTTP_POST, true, "/v1/{submit}", submit_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/{collection}", list_type_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/{collection}/{id}", job_get_handle },
@@ -38,6 +50,9 @@ static const struct route {
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/{collection}/{id}/results", result_get_handle },
 	{ HTTP_POST, false, "/v1/{collection}/{id}/cancel", cancel_handle },
 	{ HTTP_POST, false, "/v1/{collection}/{id}/retry", retry_handle },
+	{ HTTP_GET | HTTP_HEAD, false, "/v1/{collection}/{id}/deliveries", job_deliveries_handle },
+	{ HTTP_POST, false, "/v1/{collection}/{id}/deliveries/{id}/redeliver",
+	  job_redeliver_handle },
 };
 
 #define ROUTES (sizeof(routes) / sizeof(routes[0]))

@@ -124,8 +124,8 @@ static bool read_headers(struct submit *s)
 /* What the fingerprint covers besides the body. A NUL can't stand in a header, so it separates. */
 static bool add_prefix(struct submit *s)
 {
-	static const char *const names[] = { "Content-Type", "Longhaul-Priority",
-					     "Longhaul-Run-At", "Longhaul-Webhook" };
+	static const char *const names[] = { "Content-Type", "Longhaul-Priority", "Longhaul-Run-At",
+					     "Longhaul-Webhook" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		const char *text = req_header(s->req, names[i]);

@@ -46,7 +46,7 @@ struct log_config {
 struct webhook_config {
 	bool enabled, allow_http;
 	char *allow, *schedule_ms, *dns_servers, *ca_file, *courier;
-	int concurrency, per_endpoint, timeout_ms, connect_ms;
+	int max_per_client, concurrency, per_endpoint, timeout_ms, connect_ms;
 	int jitter_percent, retry_after_max_ms, poll_ms, slow_ms;
 	int64_t response_max;
 };
@@ -54,7 +54,7 @@ struct webhook_config {
 /* Their tables, for OPT_GROUP(database_opts, &config.database). */
 #define DATABASE_OPTS 9
 #define LOG_OPTS 1
-#define WEBHOOK_OPTS 16
+#define WEBHOOK_OPTS 17
 extern const struct opt database_opts[DATABASE_OPTS];
 extern const struct opt log_opts[LOG_OPTS];
 extern const struct opt webhook_opts[WEBHOOK_OPTS];

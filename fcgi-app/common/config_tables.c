@@ -50,6 +50,8 @@ const struct opt webhook_opts[WEBHOOK_OPTS] = {
 	OPT_STR("webhook", "allow", D, allow, "",
 		"Addresses with prefix lengths, between blanks or commas, that webhooks may be sent to although they "
 		"are loopback, private, or special in another way: \"10.1.2.0/24 fd00:12::/32\"."),
+	OPT_NUM("webhook", "max_per_client", D, max_per_client, "100", 0, 100000,
+		"Most webhooks that one client can subscribe."),
 	OPT_YES_NO("webhook", "enabled", D, enabled, "yes",
 		   "Whether this worker delivers webhooks."),
 	OPT_NUM("webhook", "concurrency", D, concurrency, "64", 1, 1000,

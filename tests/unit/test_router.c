@@ -12,11 +12,13 @@
 #include "api/query.h"
 #include "api/request.h"
 #include "api/router.h"
+#include "api/webhooks.h"
 #include "common/ids.h"
 #include "common/mem.h"
 #include "common/sha256.h"
 
 #define JOB "01a2087d-d650-728c-97f1-bca0dc1c81f9"
+#define HOOK "01a2087d-d650-728c-97f1-bca0dc1c81fa"
 
 struct app app;
 static struct api_config cfg = { .base_url = (char *)"",
@@ -80,8 +82,9 @@ static void handled(const char *name, const struct route_match *m, bool body_dro
 {
 	size_t n = strlen(said);
 
-	snprintf(said + n, sizeof(said) - n, "%s type=%d id=%s client=%s%s", name, m->type_id,
-		 m->nseg ? m->seg[0] : "-", req_client(req), body_dropped ? "" : " body");
+	snprintf(said + n, sizeof(said) - n, "%s type=%d id=%s%s%s client=%s%s", name, m->type_id,
+		 m->nseg ? m->seg[0] : "-", m->nseg > 1 ? "," : "", m->nseg > 1 ? m->seg[1] : "",
+		 req_client(req), body_dropped ? "" : " body");
 }
 
 #define HANDLER(name)                                              \
@@ -102,6 +105,17 @@ HANDLER(list_type_handle)
 HANDLER(list_all_handle)
 HANDLER(operation_get_handle)
 HANDLER(events_handle)
+HANDLER(webhook_list_handle)
+HANDLER(webhook_create_handle)
+HANDLER(webhook_get_handle)
+HANDLER(webhook_delete_handle)
+HANDLER(webhook_enable_handle)
+HANDLER(webhook_ping_handle)
+HANDLER(webhook_secret_handle)
+HANDLER(webhook_deliveries_handle)
+HANDLER(webhook_redeliver_handle)
+HANDLER(job_deliveries_handle)
+HANDLER(job_redeliver_handle)
 
 static const struct job_type import = { .type_id = 3,
 					.submit_path = (char *)"/accounts/bulk-import",
@@ -194,6 +208,40 @@ static void all_routes(void **state)
 			    "readyz_handle type=0 id=- client=");
 	assert_string_equal(ask_as_bob("GET", "/v1/import%2Djobs/" JOB),
 			    "job_get_handle type=3 id=" JOB " client=bob");
+}
+
+static void routes_of_webhooks(void **state)
+{
+	static const struct {
+		const char *method, *path, *expected;
+	} cases[] = {
+		{ "GET", "", "webhook_list_handle type=0 id=- client=bob" },
+		{ "POST", "", "webhook_create_handle type=0 id=- client=bob body" },
+		{ "POST", "/secret", "webhook_secret_handle type=0 id=- client=bob body" },
+		{ "GET", "/" HOOK, "webhook_get_handle type=0 id=" HOOK " client=bob" },
+		{ "DELETE", "/" HOOK, "webhook_delete_handle type=0 id=" HOOK " client=bob" },
+		{ "POST", "/" HOOK "/enable",
+		  "webhook_enable_handle type=0 id=" HOOK " client=bob" },
+		{ "POST", "/" HOOK "/ping", "webhook_ping_handle type=0 id=" HOOK " client=bob" },
+		{ "POST", "/" HOOK "/secret",
+		  "webhook_secret_handle type=0 id=" HOOK " client=bob body" },
+		{ "GET", "/" HOOK "/deliveries",
+		  "webhook_deliveries_handle type=0 id=" HOOK " client=bob" },
+		{ "POST", "/" HOOK "/deliveries/" JOB "/redeliver",
+		  "webhook_redeliver_handle type=0 id=" HOOK "," JOB " client=bob" },
+	};
+	char path[200];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(path, sizeof(path), "/v1/webhooks%s", cases[i].path);
+		assert_string_equal(ask_as_bob(cases[i].method, path), cases[i].expected);
+	}
+	assert_string_equal(ask_as_bob("GET", "/v1/import-jobs/" JOB "/deliveries"),
+			    "job_deliveries_handle type=3 id=" JOB " client=bob");
+	assert_string_equal(
+		ask_as_bob("POST", "/v1/import-jobs/" JOB "/deliveries/" HOOK "/redeliver"),
+		"job_redeliver_handle type=3 id=" JOB "," HOOK " client=bob");
 }
 
 static void no_such_route(void **state)
@@ -416,6 +464,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_routes),
+		cmocka_unit_test(routes_of_webhooks),
 		cmocka_unit_test(no_such_route),
 		cmocka_unit_test(other_methods),
 		cmocka_unit_test(before_the_types_are_known),
