@@ -16,7 +16,7 @@
 #define MAINTAIN_SOON_MS 2000 /* the first upkeep after a start, at most */
 #define MAINTAIN_NEXT_MS 200  /* the next, if there was too much for one */
 
-enum { TYPES, RESCUE, PROMOTE, MAINTAIN, HISTORY, N_CHORES };
+enum { TYPES, RESCUE, PROMOTE, SCHEDULE, MAINTAIN, HISTORY, N_CHORES };
 
 struct chore {
 	const char *name, *sql;
@@ -28,6 +28,7 @@ struct chore {
 static void types_done(const struct db_result *r, int64_t now);
 static void rescue_done(const struct db_result *r, int64_t now);
 static void promote_done(const struct db_result *r, int64_t now);
+static void schedule_done(const struct db_result *r, int64_t now);
 static void maintain_done(const struct db_result *r, int64_t now);
 
 static struct chore chores[N_CHORES] = {
@@ -37,6 +38,8 @@ static struct chore chores[N_CHORES] = {
 	[RESCUE] = { "rescue", "SELECT longhaul.rescue()", rescue_done, 0, false },
 	[PROMOTE] = { "promote_due", "SELECT moved, next_due_ms FROM longhaul.promote_due($1)",
 		      promote_done, 0, false },
+	[SCHEDULE] = { "schedule_tick", "SELECT made, next_due_ms FROM longhaul.schedule_tick(100)",
+		       schedule_done, 0, false },
 	[MAINTAIN] = { "maintain", "SELECT longhaul.maintain()", maintain_done, 0, false },
 	[HISTORY] = { "report_history", "SELECT longhaul.report_history($1, $2, $3, $4, $5)", NULL,
 		      0, false },
@@ -100,20 +103,31 @@ static void rescue_done(const struct db_result *r, int64_t now)
 	claim_look_back();
 }
 
-static void promote_done(const struct db_result *r, int64_t now)
+/* An answer of two columns: how many jobs came into the queue, in how many ms this chore is due again. */
+static void queued_some(struct chore *c, const struct db_result *r, int64_t now)
 {
-	int moved = dbr_rows(r->res) > 0 ? dbr_int4(r->res, 0, 0) : 0;
+	int n = dbr_rows(r->res) > 0 ? dbr_int4(r->res, 0, 0) : 0;
 
 	if (dbr_rows(r->res) > 0 && !dbr_null(r->res, 0, 1)) {
 		int64_t due = now + dbr_int8(r->res, 0, 1);
 
-		if (due < chores[PROMOTE].next_at)
-			chores[PROMOTE].next_at = due;
+		if (due < c->next_at)
+			c->next_at = due;
 	}
-	if (moved <= 0)
+	if (n <= 0)
 		return;
 	claim_wake_all();
 	claim_look_back();
+}
+
+static void promote_done(const struct db_result *r, int64_t now)
+{
+	queued_some(&chores[PROMOTE], r, now);
+}
+
+static void schedule_done(const struct db_result *r, int64_t now)
+{
+	queued_some(&chores[SCHEDULE], r, now);
 }
 
 static void maintain_done(const struct db_result *r, int64_t now)
@@ -204,6 +218,7 @@ void chores_step(int64_t now)
 	run(&chores[TYPES], worker.beat, config.types_ms, now);
 	run(&chores[RESCUE], worker.stream, config.rescue_ms, now);
 	run(&chores[PROMOTE], worker.stream, config.promote_ms, now);
+	run(&chores[SCHEDULE], worker.stream, config.schedule_ms, now);
 	run(&chores[MAINTAIN], worker.upkeep, config.maintain_ms, now);
 	if (has_history())
 		run(&chores[HISTORY], worker.upkeep, config.history_ms, now);

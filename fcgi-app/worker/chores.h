@@ -1,6 +1,6 @@
 /*
  * chores.h: what workers do for the database beside jobs: taking over from dead hosts, moving
- * delayed jobs, upkeep; and reading the job types.
+ * delayed jobs, making recurring ones, upkeep; and reading the job types.
  */
 #ifndef LONGHAUL_WORKER_CHORES_H
 #define LONGHAUL_WORKER_CHORES_H

@@ -53,6 +53,8 @@ static const struct opt worker_opts[] = {
 	NUM(rescue_ms, "5000", 20, HOUR, "How often the jobs of dead workers are looked for."),
 	NUM(promote_ms, "1000", 10, HOUR, "How often, at least, delayed jobs are looked at."),
 	NUM(promote_batch, "1000", 1, 10000, "Most delayed jobs made claimable by one statement."),
+	NUM(schedule_ms, "1000", 10, HOUR,
+	    "How often, at least, it is looked whether recurring jobs are due."),
 	NUM(maintain_ms, "60000", 100, 24 * HOUR,
 	    "How often partitions are made, and what has expired is removed."),
 	NUM(history_ms, "10000", 10, HOUR,

@@ -21,7 +21,8 @@ struct worker_config {
 	int poll_ms, look_back_ms, bottom_ms;
 	int finish_batch, finish_delay_ms;
 	int64_t finish_bytes, hold_bytes, result_max, prefetch_bytes;
-	int progress_ms, types_ms, rescue_ms, promote_ms, promote_batch, maintain_ms, history_ms;
+	int progress_ms, types_ms, rescue_ms, promote_ms, promote_batch, schedule_ms, maintain_ms;
+	int history_ms;
 	int tick_ms, slow_ms, give_back_ms, runner_start_ms, runner_idle_ms, drain_ms;
 };
 

@@ -12,7 +12,7 @@ DO $$
 DECLARE
     r text;
 BEGIN
-    FOREACH r IN ARRAY ARRAY['longhaul_api', 'longhaul_worker', 'longhaul_import', 'longhaul_dba'] LOOP
+    FOREACH r IN ARRAY ARRAY['longhaul_api', 'longhaul_worker', 'longhaul_import', 'longhaul_submit', 'longhaul_dba'] LOOP
         -- Roles belong to the cluster. Who may not make any can still use those that are there.
         CONTINUE WHEN EXISTS (SELECT FROM pg_roles WHERE rolname = r);
         BEGIN

@@ -68,16 +68,17 @@ COMMENT ON FUNCTION longhaul.take_keys(text[], integer[], text[], uuid[], bytea[
 --   p_waiter      API process to notify at the end, NULL = none
 --   p_webhook     URL to tell of the job's end, NULL = none; p_base_url and p_problem_base are what the links and the
 --                 problem types in that begin with. The arrays may be NULL.
+--   p_start_by    the job fails if no worker has it by then, NULL = none; the array may be NULL
 -- Returns a row per element: code 0 created, 1 this id exists with the same fingerprint, 2 the key
 -- made an earlier job (job_id) from the same request, 3 the key belongs to another request, 4 the id
 -- belongs to another request, 5 the key's job has been removed.
--- Writes: idempotency_key, job, ready, delayed, job_webhook. Locks: nothing shared: a caller's transaction may
+-- Writes: idempotency_key, job, ready, delayed, job_webhook, job_deadline. Locks: nothing shared: a caller's transaction may
 -- stay open; only a submit with the same key or id waits for it (for at most lock_timeout).
 CREATE FUNCTION longhaul.submit_batch(
     p_id uuid[], p_type_id integer[], p_client text[], p_priority smallint[], p_run_at timestamptz[],
     p_media_type text[], p_input bytea[], p_input_size bigint[], p_key text[], p_fingerprint bytea[],
     p_waiter bigint[], p_traceparent text[], p_request_id text[], p_webhook text[] DEFAULT NULL,
-    p_base_url text[] DEFAULT NULL, p_problem_base text[] DEFAULT NULL,
+    p_base_url text[] DEFAULT NULL, p_problem_base text[] DEFAULT NULL, p_start_by timestamptz[] DEFAULT NULL,
     OUT ord integer, OUT code smallint, OUT job_id uuid, OUT created_at timestamptz, OUT seq bigint,
     OUT version bigint)
 RETURNS SETOF record
@@ -148,6 +149,11 @@ BEGIN
         SELECT v_job[n], p_webhook[n], p_base_url[n], p_problem_base[n] FROM unnest(v_made) AS n WHERE p_webhook[n] IS NOT NULL
         ON CONFLICT DO NOTHING;
     END IF;
+    IF EXISTS (SELECT FROM unnest(p_start_by) AS s WHERE s IS NOT NULL) THEN
+        INSERT INTO longhaul.job_deadline (job_id, start_by)
+        SELECT v_job[n], p_start_by[n] FROM unnest(v_made) AS n WHERE p_start_by[n] IS NOT NULL
+        ON CONFLICT DO NOTHING;
+    END IF;
 
     RETURN QUERY SELECT u.n, 0::smallint, v_job[u.n], u.c, u.s, 1::bigint << 32
                    FROM unnest(v_made, v_created, v_seq) AS u(n, c, s);
@@ -188,31 +194,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION longhaul.submit_batch(uuid[], integer[], text[], smallint[], timestamptz[], text[], bytea[], bigint[],
-    text[], bytea[], bigint[], text[], text[], text[], text[], text[]) IS 'Submits jobs, one array element each; idempotent on the id';
+    text[], bytea[], bigint[], text[], text[], text[], text[], text[], timestamptz[]) IS 'Submits jobs, one array element each; idempotent on the id';
 
--- Submits one job from SQL, inside whatever transaction the caller is in: the job exists if that commits.
---   p_type       job type name
---   p_input      the input, up to about 1 GB; large ones are stored in pieces, as over HTTP
---   p_media_type must be one that the type accepts
---   p_client     who will see the job over HTTP
---   p_run_at     not before this time
--- Returns the job's id. Workers notice within their polling interval; call longhaul.wake() after the
--- commit to have it started at once.
--- Writes: job, input_chunk, ready or delayed.
-CREATE FUNCTION longhaul.submit(p_type text, p_input bytea, p_media_type text DEFAULT 'application/json',
-                                p_client text DEFAULT 'sql', p_priority integer DEFAULT 0,
-                                p_run_at timestamptz DEFAULT NULL)
-RETURNS uuid
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+-- The job type p_type, if it takes such a job; else an error that says why not. Internal.
+CREATE FUNCTION longhaul.submit_check(p_type text, p_input bytea, p_media_type text, p_client text, p_priority integer)
+RETURNS longhaul.job_type
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
 DECLARE
-    c_inline CONSTANT integer := 65536;
-    c_chunk  CONSTANT integer := 262144;
-    v_type   longhaul.job_type;
-    v_id     uuid := (substr(longhaul.uuid_at(clock_timestamp())::text, 1, 13) || '-7' ||
-                      substr(gen_random_uuid()::text, 16, 21))::uuid;
-    v_size   bigint := length(p_input);
-    v_media  text := lower(rtrim(split_part(p_media_type, ';', 1)));
-    v_code   smallint;
+    v_type  longhaul.job_type;
+    v_media text := lower(rtrim(split_part(p_media_type, ';', 1)));
 BEGIN
     SELECT * INTO v_type FROM longhaul.job_type t WHERE t.name = p_type;
     IF NOT FOUND THEN
@@ -224,7 +214,7 @@ BEGIN
     IF p_input IS NULL THEN
         RAISE EXCEPTION 'the input is NULL' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF v_size > v_type.max_input_bytes THEN
+    IF length(p_input) > v_type.max_input_bytes THEN
         RAISE EXCEPTION 'the input is larger than the % bytes that job type "%" accepts', v_type.max_input_bytes, p_type
             USING ERRCODE = 'program_limit_exceeded';
     END IF;
@@ -234,27 +224,94 @@ BEGIN
     IF coalesce(length(p_client), 0) NOT BETWEEN 1 AND 64 THEN
         RAISE EXCEPTION 'a client''s name has 1 to 64 characters' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF NOT isfinite(p_run_at) THEN
-        RAISE EXCEPTION 'run_at must be a time' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF v_size > c_inline THEN
+    RETURN v_type;
+END
+$$;
+COMMENT ON FUNCTION longhaul.submit_check(text, bytea, text, text, integer) IS 'Internal: what submit() refuses';
+
+-- Submits one job that submit_check() has passed. Codes as of submit_batch; with 2 and 5, job_id is the job that the
+-- key made. Internal. Writes: as submit_batch, input_chunk.
+CREATE FUNCTION longhaul.submit_one(
+    p_type_id integer, p_input bytea, p_media_type text, p_client text, p_priority integer, p_run_at timestamptz,
+    p_start_by timestamptz, p_key text, p_fingerprint bytea, p_request_id text, OUT code smallint, OUT job_id uuid)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+DECLARE
+    c_inline CONSTANT integer := 65536;
+    c_chunk  CONSTANT integer := 262144;
+    v_id     uuid := (substr(longhaul.uuid_at(clock_timestamp())::text, 1, 13) || '-7' ||
+                      substr(gen_random_uuid()::text, 16, 21))::uuid;
+    v_size   bigint := length(p_input);
+BEGIN
+    SELECT s.code, s.job_id INTO code, job_id
+      FROM longhaul.submit_batch(ARRAY[v_id], ARRAY[p_type_id], ARRAY[p_client], ARRAY[p_priority::smallint],
+                                 ARRAY[p_run_at], ARRAY[p_media_type],
+                                 ARRAY[CASE WHEN v_size <= c_inline THEN p_input END], ARRAY[v_size], ARRAY[p_key],
+                                 ARRAY[p_fingerprint], ARRAY[NULL::bigint], ARRAY[NULL::text], ARRAY[p_request_id],
+                                 p_start_by => ARRAY[p_start_by]) AS s;
+    -- Only of a job that was made: one that a key found has its input.
+    IF code = 0 AND v_size > c_inline THEN
         FOR i IN 0 .. (v_size - 1) / c_chunk LOOP
             PERFORM longhaul.input_chunk_put(v_id, i, substr(p_input, i * c_chunk + 1, c_chunk));
         END LOOP;
     END IF;
-    SELECT s.code INTO v_code
-      FROM longhaul.submit_batch(ARRAY[v_id], ARRAY[v_type.type_id], ARRAY[p_client], ARRAY[p_priority::smallint],
-                                 ARRAY[p_run_at], ARRAY[p_media_type],
-                                 ARRAY[CASE WHEN v_size <= c_inline THEN p_input END], ARRAY[v_size],
-                                 ARRAY[NULL::text], ARRAY[sha256(p_input)], ARRAY[NULL::bigint], ARRAY[NULL::text],
-                                 ARRAY[NULL::text]) AS s;
-    IF v_code IS DISTINCT FROM 0 THEN
-        RAISE EXCEPTION 'the job was not accepted (code %)', v_code;
-    END IF;
-    RETURN v_id;
 END
 $$;
-COMMENT ON FUNCTION longhaul.submit(text, bytea, text, text, integer, timestamptz) IS 'Submits one job from SQL, in the caller''s transaction';
+COMMENT ON FUNCTION longhaul.submit_one(integer, bytea, text, text, integer, timestamptz, timestamptz, text, bytea, text)
+    IS 'Internal: submits one job';
+
+-- Submits one job from SQL, inside whatever transaction the caller is in: the job exists if that commits.
+--   p_type       job type name
+--   p_input      the input, up to about 1 GB; large ones are stored in pieces, as over HTTP
+--   p_media_type must be one that the type accepts
+--   p_client     who will see the job over HTTP
+--   p_run_at     not before this time
+--   p_start_by   the job fails if no worker has it by then
+--   p_key        idempotency key: the same again, of the same client and type, returns the job that it made; for
+--                another request it is an error
+-- Returns the job's id. Workers notice within their polling interval; call longhaul.wake() after the
+-- commit to have it started at once.
+-- Writes: job, input_chunk, ready or delayed, idempotency_key, job_deadline.
+CREATE FUNCTION longhaul.submit(p_type text, p_input bytea, p_media_type text DEFAULT 'application/json',
+                                p_client text DEFAULT 'sql', p_priority integer DEFAULT 0,
+                                p_run_at timestamptz DEFAULT NULL, p_start_by timestamptz DEFAULT NULL,
+                                p_key text DEFAULT NULL)
+RETURNS uuid
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+DECLARE
+    v_type longhaul.job_type := longhaul.submit_check(p_type, p_input, p_media_type, p_client, p_priority);
+    v_what bytea;
+    v_code smallint;
+    v_job  uuid;
+BEGIN
+    IF NOT isfinite(p_run_at) THEN
+        RAISE EXCEPTION 'run_at must be a time' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NOT isfinite(p_start_by) OR p_start_by <= greatest(clock_timestamp(), p_run_at) THEN
+        RAISE EXCEPTION 'start_by must be a time in the future, and later than run_at' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF p_key IS NOT NULL AND length(p_key) NOT BETWEEN 1 AND 255 THEN
+        RAISE EXCEPTION 'a key has 1 to 255 characters' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    v_what := sha256(p_input);
+    IF p_key IS NOT NULL THEN
+        v_what := sha256(v_what || convert_to(concat_ws(' ', p_media_type, p_priority, extract(epoch FROM p_run_at),
+                                                        'by ' || extract(epoch FROM p_start_by)), 'UTF8'));
+    END IF;
+    SELECT s.code, s.job_id INTO v_code, v_job
+      FROM longhaul.submit_one(v_type.type_id, p_input, p_media_type, p_client, p_priority, p_run_at, p_start_by, p_key,
+                               v_what, NULL) s;
+    IF v_code = 3 THEN
+        RAISE EXCEPTION 'the key "%" belongs to another request', p_key USING ERRCODE = 'unique_violation';
+    ELSIF v_code = 5 THEN
+        RAISE EXCEPTION 'the job of the key "%" has been removed', p_key USING ERRCODE = 'no_data_found';
+    ELSIF v_code NOT IN (0, 2) THEN
+        RAISE EXCEPTION 'the job was not accepted (code %)', v_code;
+    END IF;
+    RETURN v_job;
+END
+$$;
+COMMENT ON FUNCTION longhaul.submit(text, bytea, text, text, integer, timestamptz, timestamptz, text)
+    IS 'Submits one job from SQL, in the caller''s transaction';
 
 -- Tells idle workers that jobs of these types wait. In a transaction of its own: NOTIFY serialises commits.
 -- Then it commits without waiting for the disk; what the caller wrote before in the same one still waits.

@@ -2,12 +2,12 @@
 -- keys and change the job types.
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA longhaul FROM PUBLIC;
-GRANT USAGE ON SCHEMA longhaul TO longhaul_api, longhaul_worker, longhaul_import, longhaul_dba;
+GRANT USAGE ON SCHEMA longhaul TO longhaul_api, longhaul_worker, longhaul_import, longhaul_submit, longhaul_dba;
 
 GRANT EXECUTE ON FUNCTION
     longhaul.api_types(), longhaul.client_of_key(bytea), longhaul.schema_version(), longhaul.queue_state(),
     longhaul.submit_batch(uuid[], integer[], text[], smallint[], timestamptz[], text[], bytea[], bigint[], text[], bytea[],
-                          bigint[], text[], text[], text[], text[], text[]),
+                          bigint[], text[], text[], text[], text[], text[], timestamptz[]),
     longhaul.input_open(uuid), longhaul.input_chunk_put(uuid, integer, bytea), longhaul.wake(integer[]),
     longhaul.status_batch(uuid[], text[], boolean), longhaul.result_chunk_get(uuid, integer, integer),
     longhaul.list_jobs(text, integer, smallint, timestamptz, uuid, integer), longhaul.watch(uuid[], bigint),
@@ -27,6 +27,11 @@ GRANT EXECUTE ON FUNCTION
     longhaul.notify_waiters(bigint[], uuid[]), longhaul.rescue(), longhaul.promote_due(integer), longhaul.maintain()
 TO longhaul_worker;
 
+-- For applications that submit from SQL.
+GRANT EXECUTE ON FUNCTION
+    longhaul.submit(text, bytea, text, text, integer, timestamptz, timestamptz, text), longhaul.wake(integer[])
+TO longhaul_submit;
+
 GRANT EXECUTE ON FUNCTION longhaul.import_begin(uuid, uuid, bigint), longhaul.import_finish(uuid, uuid, bigint, integer)
 TO longhaul_import;
 DO $$
@@ -44,7 +49,7 @@ GRANT INSERT, UPDATE ON longhaul.job_type TO longhaul_dba;
 GRANT INSERT, UPDATE ON longhaul.client TO longhaul_dba;
 GRANT EXECUTE ON FUNCTION
     longhaul.uuid_at(timestamptz), longhaul.uuid_time(uuid), longhaul.status_word(integer), longhaul.schema_version(),
-    longhaul.queue_state(), longhaul.submit(text, bytea, text, text, integer, timestamptz), longhaul.wake(integer[]),
+    longhaul.queue_state(), longhaul.submit(text, bytea, text, text, integer, timestamptz, timestamptz, text), longhaul.wake(integer[]),
     longhaul.cancel_job(uuid, text), longhaul.delete_job(uuid, text), longhaul.retry_job(uuid, text),
     longhaul.create_api_key(text, text), longhaul.rescue(), longhaul.maintain(),
     longhaul.make_partitions(date, date)

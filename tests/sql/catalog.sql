@@ -71,7 +71,7 @@ SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_api') $$, $$ SELECT unnest
 SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_worker') $$, $$ SELECT unnest('{
     schema_version, worker_start, worker_stop, worker_beat, worker_types, queue_horizon, claim, release_claim,
     progress_batch, input_chunk_get, result_chunk_put, finish_batch, notify_waiters, rescue, promote_due,
-    maintain, webhook_claim, webhook_next_due, webhook_release_claim, webhook_finish_batch,
+    maintain, schedule_tick, webhook_claim, webhook_next_due, webhook_release_claim, webhook_finish_batch,
     report_history}'::name[]) $$,
     'longhaul_worker may execute what the workers call');
 
@@ -81,10 +81,12 @@ SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_import') $$,
 
 SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_dba') $$, $$ SELECT unnest('{
     uuid_at, uuid_time, status_word, schema_version, queue_state, submit, wake, cancel_job, delete_job, retry_job,
-    create_api_key, rescue, maintain, make_partitions, job_document, webhook_lane, webhook_delete, webhook_enable, webhook_ping,
+    create_api_key, rescue, maintain, make_partitions, cron_next, schedule_next, schedule_run, job_document, webhook_lane, webhook_delete, webhook_enable, webhook_ping,
     webhook_redeliver, sql_function, report_progress,
     history, forget_history}'::name[]) $$,
     'longhaul_dba may submit, cancel, retry, and look after the database');
+
+SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_submit') $$, $$ SELECT unnest('{submit, wake}'::name[]) $$, 'longhaul_submit may submit');
 
 -- ---- rights: the tables -------------------------------------------------------------------------
 CREATE FUNCTION pg_temp.table_rights(p_role name, p_rights text) RETURNS SETOF name LANGUAGE sql AS $$
@@ -103,24 +105,24 @@ SELECT bag_eq($$ SELECT pg_temp.table_rights('longhaul_import', 'INSERT') $$,
     $$ SELECT ('account_staging_' || i)::name FROM generate_series(0, 31) i $$,
     'longhaul_import may fill the staging tables');
 SELECT bag_eq($$ SELECT pg_temp.table_rights('longhaul_dba', 'INSERT, UPDATE') $$,
-    $$ VALUES ('job_type'::name), ('client'), ('api_key') $$, 'longhaul_dba may change types, clients and keys');
+    $$ VALUES ('job_type'::name), ('client'), ('api_key'), ('schedule') $$, 'longhaul_dba may change types, clients, keys and schedules');
 SELECT is_empty($$
-    SELECT r, c.oid::regclass FROM pg_class c, unnest('{longhaul_api,longhaul_worker,longhaul_import,longhaul_dba}'::name[]) r
+    SELECT r, c.oid::regclass FROM pg_class c, unnest('{longhaul_api,longhaul_worker,longhaul_import,longhaul_submit,longhaul_dba}'::name[]) r
      WHERE c.relnamespace = 'longhaul'::regnamespace AND c.relkind IN ('r', 'p', 'v')
-       AND has_table_privilege(r, c.oid, 'DELETE, TRUNCATE, TRIGGER')
-$$, 'nobody may delete, truncate or add triggers');
+       AND has_table_privilege(r, c.oid, CASE WHEN (r, c.relname) = ('longhaul_dba', 'schedule') THEN 'TRUNCATE, TRIGGER' ELSE 'DELETE, TRUNCATE, TRIGGER' END)
+$$, 'nobody may delete, truncate or add triggers; but a DBA may delete schedules');
 SELECT is_empty($$
     SELECT c.oid::regclass FROM pg_class c
      WHERE c.relnamespace = 'longhaul'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND c.relname NOT IN ('api_key', 'webhook_secret')
        AND NOT has_table_privilege('longhaul_dba', c.oid, 'SELECT')
 $$, 'longhaul_dba may read every table and view but two, days made later too');
 SELECT is_empty($$
-    SELECT r, c.oid::regclass FROM pg_class c, unnest('{longhaul_api,longhaul_worker,longhaul_import,longhaul_dba}'::name[]) r
+    SELECT r, c.oid::regclass FROM pg_class c, unnest('{longhaul_api,longhaul_worker,longhaul_import,longhaul_submit,longhaul_dba}'::name[]) r
      WHERE c.relnamespace = 'longhaul'::regnamespace AND c.relkind = 'S'
        AND has_sequence_privilege(r, c.oid, 'USAGE, UPDATE')
 $$, 'nobody may draw from the sequences');
 SELECT is_empty($$
-    SELECT r FROM unnest('{longhaul_api,longhaul_worker,longhaul_import,longhaul_dba}'::name[]) r
+    SELECT r FROM unnest('{longhaul_api,longhaul_worker,longhaul_import,longhaul_submit,longhaul_dba}'::name[]) r
      WHERE NOT has_schema_privilege(r, 'longhaul', 'USAGE') OR has_schema_privilege(r, 'longhaul', 'CREATE')
 $$, 'the roles may use the schema and make nothing in it');
 SELECT is_empty($$
@@ -148,7 +150,7 @@ SELECT is(t.as_role('longhaul_dba', 'INSERT INTO longhaul.job_type (name, submit
     'and make a job type');
 SELECT is(t.as_role('longhaul_dba', 'UPDATE longhaul.job_type SET paused = true'), '', 'and pause it');
 SELECT is(t.as_role('longhaul_dba', format('SELECT FROM longhaul.%I', v)), '', 'longhaul_dba can open ' || v)
-  FROM unnest('{jobs,running,queue_depth,workers,stuck,throughput,slowest,partitions,webhook_endpoints,webhook_backlog}'::text[]) v;
+  FROM unnest('{jobs,running,queue_depth,workers,stuck,throughput,slowest,partitions,webhook_endpoints,webhook_backlog,schedules}'::text[]) v;
 SELECT is(t.as_role('longhaul_dba', 'SELECT longhaul.maintain(), longhaul.rescue()'), '', 'and call the upkeep');
 
 SELECT * FROM finish();
