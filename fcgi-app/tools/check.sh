@@ -16,9 +16,11 @@ python=/usr/bin/python3
 mkdir -p "$logs"
 rm -f "$logs/totals"
 marker=
-trap '[ -z "$marker" ] || kill "$marker"' EXIT
+lint=
+pid=
+trap 'for pid in $marker $lint; do kill "$pid"; done' EXIT
 summary=()
-bad=()
+troubled=()
 passed_all=0
 failed_all=0
 
@@ -58,21 +60,35 @@ stage_isolation() {
 	tests/isolation/run.sh
 }
 
+# Nothing is timed, so they may run side by side; each process has servers of its own.
 stage_e2e() {
-	build all && run_e2e "$build"
+	build all && run_e2e "$build" -n 2 --dist loadfile
 }
 
 stage_san() {
 	local bad=0
 	build SAN=1 all unit-tests || return 1
 	run_units "$build/san" || bad=1
-	# It measures nothing, so it may run side by side; each process has servers of its own.
 	run_e2e "$build/san" -n 2 --dist loadfile || bad=1
 	return $bad
 }
 
+# It needs processors and nothing else, while the other stages wait for conditions most of the time: so it
+# runs behind them, and this only waits for it.
+lint_begin() {
+	build all unit-tests || return
+	nice -n 19 "$make" --no-print-directory BUILD="$build" lint >"$logs/lint.out" 2>&1 </dev/null &
+	lint=$!
+}
+
 stage_lint() {
-	"$make" --no-print-directory BUILD="$build" lint
+	[ -n "$lint" ] || lint_begin
+	[ -n "$lint" ] || return 1
+	wait "$lint"
+	local rc=$?
+	lint=
+	cat "$logs/lint.out"
+	return $rc
 }
 
 # Sums up what the different test programs print: cmocka, pytest and lint ("N passed, M failed"), TAP,
@@ -125,7 +141,7 @@ run_stage() { # run_stage NAME
 		failed=1
 		note=' (no test was run)'
 	fi
-	if [ "$failed" != 0 ]; then bad+=("$name"); fi
+	if [ "$failed" != 0 ]; then troubled+=("$name"); fi
 	passed_all=$((passed_all + passed))
 	failed_all=$((failed_all + failed))
 	summary+=("$(printf '%-10s %6d passed %4d failed %5d s%s' "$name" "$passed" "$failed" $((SECONDS - start)) "$note")")
@@ -145,11 +161,12 @@ for name in "$@"; do
 		exit 2
 	fi
 done
+case " $* " in *" lint "*) lint_begin ;; esac
 for name in "$@"; do
 	run_stage "$name"
 done
 
-for name in ${bad[@]+"${bad[@]}"}; do
+for name in ${troubled[@]+"${troubled[@]}"}; do
 	recap "$name"
 done
 echo "===="
