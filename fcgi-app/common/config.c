@@ -327,7 +327,7 @@ static void end_instances(struct load *l)
 {
 	for (size_t i = 0; i < l->n_instances; i++) {
 		struct instance *it = &l->instances[i];
-		char err[256] = "refused";
+		char err[600] = "refused";
 
 		if (it->base != NULL && it->kind->end != NULL &&
 		    !it->kind->end(l->prog->ctx, it->base, err, sizeof(err)))

@@ -3,22 +3,28 @@
  */
 #include "handlers.h"
 
+#include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "handlers/handlers.h"
+#include "plugin.h"
 
 static const struct lh_handler *const handlers[] = {
-	&lh_handler_noop,
-	&lh_handler_exec,
-	&lh_handler_bulk_import,
-	&lh_handler_sql,
-	&lh_handler_http,
+	&lh_handler_noop, &lh_handler_exec, &lh_handler_bulk_import,
+	&lh_handler_sql,  &lh_handler_http,
 };
 
-const struct lh_handler *handler_find(const char *name)
+const struct lh_handler *handler_find(const char *name, const char **why)
 {
+	static char reason[120];
+
+	if (*name == '/')
+		return plugin_load(name, why);
 	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++)
-		if (!strcmp(handlers[i]->name, name) && handlers[i]->abi == LH_HANDLER_ABI)
+		if (!strcmp(handlers[i]->name, name))
 			return handlers[i];
+	snprintf(reason, sizeof(reason), "this longhaul-runner has no handler \"%.60s\"", name);
+	*why = reason;
 	return NULL;
 }

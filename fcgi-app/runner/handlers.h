@@ -1,12 +1,13 @@
 /*
- * handlers.h: the handlers that are built into the runner.
+ * handlers.h: finds the handler that a type is served by.
  */
 #ifndef LONGHAUL_RUNNER_HANDLERS_H
 #define LONGHAUL_RUNNER_HANDLERS_H
 
 #include <longhaul/handler.h>
 
-/* By the name that a type's section gives ("exec"). NULL: there is none, or its ABI differs. */
-const struct lh_handler *handler_find(const char *name);
+/* By name ("exec") if it is built into the runner, by the path of a shared object else. NULL: *why (static)
+ * says why not. */
+const struct lh_handler *handler_find(const char *name, const char **why);
 
 #endif

@@ -191,7 +191,7 @@ enum lh_verdict lh_try_again(struct lh_job *job, int64_t delay_ms, const char *t
 /* Makes sure that the verdict has what belongs to it. Returns the one to answer. */
 static enum lh_verdict settle(struct lh_job *job, enum lh_verdict verdict)
 {
-	if (verdict < LH_DONE || verdict > LH_ENDED) {
+	if (verdict < LH_DONE || verdict > LH_DIED) {
 		log_error("handler %s returned an unknown verdict job=%s verdict=%d",
 			  job->runner->handler->name, job->id, (int)verdict);
 		verdict = LH_FAILED;

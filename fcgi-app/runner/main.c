@@ -51,12 +51,14 @@ static bool setup(struct runner *r, const char *payload, size_t size, const char
 	r->result_max = s.result_max;
 	uuid_format(&s.boot, r->boot);
 	snprintf(r->type, sizeof(r->type), "%s", s.type);
-	r->handler = handler_find(s.handler);
-	*why = "there is no such handler";
+	r->handler = handler_find(s.handler, why);
 	if (!r->handler)
 		return false;
 	*why = "the handler's init failed";
-	return !r->handler->init || r->handler->init(&r->settings, &r->state, why);
+	if (r->handler->init && !r->handler->init(&r->settings, &r->state, why))
+		return false;
+	*why = "the handler's start failed";
+	return !r->handler->start || r->handler->start(r->state, why);
 }
 
 /* Takes frames until the daemon closes the socket. */
@@ -94,9 +96,9 @@ static int serve(struct runner *r)
 static int check_settings(const char *name)
 {
 	static char text[65536];
-	const struct lh_handler *handler = handler_find(name);
+	const char *why = "";
+	const struct lh_handler *handler = handler_find(name, &why);
 	struct lh_settings settings = { .pairs = text };
-	const char *why = "the handler's init failed";
 	void *state = NULL;
 
 	/* Room for the empty key that ends them. */
@@ -105,11 +107,12 @@ static int check_settings(const char *name)
 		return EXIT_USAGE;
 	}
 	if (!handler) {
-		printf("this longhaul-runner has no handler \"%s\"\n", name);
+		puts(why);
 		return EXIT_USAGE;
 	}
 	if (!handler->init)
 		return EXIT_OK;
+	why = "the handler's init failed";
 	if (!handler->init(&settings, &state, &why)) {
 		puts(why);
 		return EXIT_USAGE;

@@ -155,6 +155,10 @@ void outcome_from_answer(struct job *job, const struct wire_done *done)
 	case LH_TRY_AGAIN:
 		job->out.verdict = VERDICT_TRY_AGAIN;
 		break;
+	case LH_DIED:
+		outcome_set(job, VERDICT_DIED);
+		problem(job, "runner-died", "The process that ran the job died", NULL);
+		break;
 	case LH_CANCELED:
 		outcome_fail(job, "handler-failed", "The handler stopped without being told to",
 			     NULL);

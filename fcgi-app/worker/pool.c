@@ -222,7 +222,8 @@ void pool_cancel(const struct uuid *id)
 /* A handler whose own transaction ends the job loses the lease by that, shortly before it says so. */
 static bool ends_itself(const struct type *t)
 {
-	return !strcmp(t->cfg.handler, "bulk-import");
+	return !strcmp(t->cfg.handler, "bulk-import") || !strcmp(t->cfg.handler, "sql") ||
+	       t->cfg.handler[0] == '/'; /* of a shared object one can't know */
 }
 
 void pool_lost(struct job *job)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "common/mem.h"
 #include "type.h"
 
 struct worker_config config;
@@ -24,6 +25,9 @@ static const struct opt worker_opts[] = {
 		"Name of this host in the table of workers. Empty: the system's."),
 	OPT_STR("worker", "runner", struct worker_config, runner, "",
 		"Path of longhaul-runner. Empty: beside longhaul-worker, else where it is installed."),
+	OPT_STR("worker", "handlers_dir", struct worker_config, handlers_dir, "",
+		"Folder of handlers that aren't built in: handler = NAME is the shared object NAME.so there. Only root "
+		"and the worker's user may be able to write to it. Empty: there are none."),
 	NUM(lease_ms, "30000", 100, HOUR,
 	    "If this host doesn't renew its lease for so long, others take its jobs, and it kills its handlers."),
 	NUM(beat_ms, "10000", 20, HOUR,
@@ -74,7 +78,7 @@ static const struct opt worker_opts[] = {
 
 static const struct opt type_opts[] = {
 	OPT_STR("type", "handler", struct type, cfg.handler, "",
-		"Who does the work: noop, exec, bulk-import, sql or http."),
+		"Who does the work: noop, exec, bulk-import, sql or http; or a shared object: see [worker] handlers_dir."),
 	OPT_NUM("type", "slots", struct type, cfg.slots, "1", 1, 1000,
 		"Most jobs that run at a time on this host."),
 	OPT_NUM("type", "timeout_ms", struct type, cfg.timeout_ms, "0", 0, INT_MAX,
@@ -137,18 +141,24 @@ static void drop_key(struct buf *settings, const char *key)
 	}
 }
 
+static const struct handler_keys *built_in(const char *handler)
+{
+	for (size_t i = 0; i < N_HANDLERS; i++)
+		if (!strcmp(handlers[i].handler, handler))
+			return &handlers[i];
+	return NULL;
+}
+
 /* Keeps a handler's key for the runner. Which handler it is may stand further down: see type_end. */
 static bool type_other(void *ctx, void *base, const char *key, const char *value, char *err,
 		       size_t errsize)
 {
 	struct type *t = base;
-	bool known = false;
+	const struct handler_keys *h = built_in(t->cfg.handler);
 
 	(void)ctx;
-	for (size_t i = 0; i < N_HANDLERS; i++)
-		known = known || has_key(&handlers[i], key);
-	if (!known) {
-		snprintf(err, errsize, "no handler has the key \"%s\"", key);
+	if (h && !has_key(h, key)) {
+		snprintf(err, errsize, "handler %s has no key \"%s\"", h->handler, key);
 		return false;
 	}
 	if (t->settings.len > 0)
@@ -178,31 +188,44 @@ static bool keys_fit(const struct type *t, const struct handler_keys *h, char *e
 	return true;
 }
 
+/* Makes the name of a handler that isn't built in the path of its shared object. */
+static bool name_object(struct type *t, char *err, size_t errsize)
+{
+	static const char allowed[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+	char *name = t->cfg.handler;
+
+	if (!*config.handlers_dir || !*name || name[strspn(name, allowed)] != '\0') {
+		snprintf(err, errsize, "type %s: there is no handler \"%s\"", t->name, name);
+		return false;
+	}
+	if (config.handlers_dir[0] != '/') {
+		snprintf(err, errsize, "type %s: [worker] handlers_dir must begin with a slash",
+			 t->name);
+		return false;
+	}
+	t->cfg.handler = mem_printf("%s/%s.so", config.handlers_dir, name);
+	free(name);
+	return true;
+}
+
 static bool type_end(void *ctx, void *base, char *err, size_t errsize)
 {
 	struct type *t = base;
-	const struct handler_keys *h = NULL;
+	const struct handler_keys *h = built_in(t->cfg.handler);
 	char grace[16];
 
-	for (size_t i = 0; i < N_HANDLERS; i++)
-		if (!strcmp(handlers[i].handler, t->cfg.handler))
-			h = &handlers[i];
 	if (!*t->cfg.handler) {
 		snprintf(err, errsize, "type %s: handler is missing", t->name);
 		return false;
 	}
-	if (!h) {
-		snprintf(err, errsize, "type %s: there is no handler \"%s\"", t->name,
-			 t->cfg.handler);
-		return false;
-	}
-	if (t->settings.len > 0 && !keys_fit(t, h, err, errsize))
+	if (h ? t->settings.len > 0 && !keys_fit(t, h, err, errsize)
+	      : !name_object(t, err, errsize))
 		return false;
 	/* A handler that stops a command of its own needs to know its time. */
 	snprintf(grace, sizeof(grace), "%d", t->cfg.grace_ms);
-	if (!has_key(h, "grace_ms") &&
-	    (!buf_add(&t->settings, "grace_ms", 9) ||
-	     !buf_add(&t->settings, grace, strlen(grace) + 1) || !buf_add(&t->settings, "", 1))) {
+	if (!buf_add(&t->settings, "grace_ms", 9) ||
+	    !buf_add(&t->settings, grace, strlen(grace) + 1) || !buf_add(&t->settings, "", 1)) {
 		snprintf(err, errsize, "out of memory");
 		return false;
 	}

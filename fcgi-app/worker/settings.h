@@ -15,7 +15,7 @@ struct worker_config {
 	struct log_config log;
 	struct webhook_config webhook;
 	/* [worker] */
-	char *host, *runner;
+	char *host, *runner, *handlers_dir;
 	int lease_ms, beat_ms;
 	int claim_batch, prefetch, prefetch_ms;
 	int poll_ms, look_back_ms, bottom_ms;

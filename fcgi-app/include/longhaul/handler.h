@@ -66,6 +66,7 @@ enum lh_verdict {
 	LH_TRY_AGAIN = 3,  /* failed, may work later: the type's retry policy decides */
 	LH_CANCELED = 4,   /* stopped because lh_cancelled() */
 	LH_ENDED = 5,      /* the handler's own transaction has ended the job (import_finish) */
+	LH_DIED = 6,       /* what did the work has died: not the job's fault, unless it happens again */
 };
 
 /* Says why, as a problem (RFC 9457): type is a short name ("invalid-input"), status 400…599, detail
@@ -78,12 +79,19 @@ enum lh_verdict lh_try_again(struct lh_job *job, int64_t delay_ms, const char *t
 struct lh_handler {
 	unsigned int abi; /* LH_HANDLER_ABI */
 	const char *name;
-	/* Once per runner process, before its first job. false + *error (static or malloc'ed text) refuses.
-	 * May be NULL. */
+	/* Once per runner process, before all else; also when a configuration is only checked, so it
+	 * should have no effect on anything outside. The settings live no longer than this call.
+	 * false + *error (static or malloc'ed text) refuses. May be NULL. */
 	bool (*init)(const struct lh_settings *settings, void **state, const char **error);
+	/* Then, before the first job: for what takes time. Refuses in the same way. May be NULL. */
+	bool (*start)(void *state, const char **error);
 	enum lh_verdict (*run)(struct lh_job *job, void *state);
 	void (*fini)(void *state); /* may be NULL */
 };
+
+/* What a shared object NAME.so in [worker] handlers_dir must have, with the name NAME. It is refused if it
+ * was made for another version of this ABI. */
+extern const struct lh_handler lh_handler;
 
 #ifdef __cplusplus
 }
