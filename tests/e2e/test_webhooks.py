@@ -554,3 +554,18 @@ def test_database_away(own_cluster, make_stack, client):
         wait_state(stack, delivery, DELIVERED)
         assert len(receiver.requests) == 1
     assert tries(stack, delivery) == [(204, None)]
+
+
+def test_connection_cut_again_and_again(stack, client):
+    """Claims and reports whose answers are lost: everything is delivered nevertheless, nothing is stranded."""
+    with Receiver() as receiver:
+        hooks = [subscribe(stack, f"{client}-{n}", receiver.url(f"/{n}")) for n in range(10)]
+        deliveries = []
+        for _ in range(12):
+            deliveries += [ping(stack, hook) for hook in hooks]
+            stack.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE datname = current_database() AND application_name = 'longhaul-worker webhook'")
+        env.wait_until(lambda: stack.value(
+            "SELECT count(*) FROM longhaul.webhook_delivery WHERE id = ANY (%s::uuid[]) AND status = 2",
+            [deliveries]) == len(deliveries), 30, "all to be delivered")
+    assert {r.headers["webhook-id"] for r in receiver.requests} == set(deliveries)
