@@ -69,6 +69,7 @@ def test_every_status_of_nginx_has_its_words():
     (b"POST /v1/noop HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: rot13\r\n\r\n", 501),
     (b"GET / HTTP/7.0\r\nHost: a\r\n\r\n", 505),
     (b"GET /longhaul-error HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+    (b"GET /longhaul-come-back HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n", 404),
 ])
 def test_errors_of_nginx_are_problem_documents(stack, data, status):
     reply = raw.exchange(stack.port, data)
@@ -94,6 +95,34 @@ def test_no_process_is_502_and_back(make_stack):
     # max_fails=0: nobody is left out after failures.
     wait_until(lambda: stack.api().post("/test/idle").status_code == 202, 10, "service again")
     assert all(stack.api().post("/test/idle").status_code == 202 for _ in range(20))
+
+
+def test_event_streams_are_told_to_come_back(make_stack):
+    """A browser's EventSource would never ask again after an error."""
+    stack = make_stack(workers=0, types=("test.idle",), nginx_edit=[
+        ("longhaul/longhaul-locations.conf", "limit_conn        longhaul_open 4000;", "limit_conn longhaul_open 1;")])
+    api = stack.api()
+    url = api.submit("/test/idle").headers["Location"]
+    stream = {"Accept": "text/event-stream"}
+
+    def assert_told(reply):
+        assert reply.status_code == 200, reply.text
+        assert reply.headers["Content-Type"] == "text/event-stream"
+        assert reply.headers["Cache-Control"] == "no-store"
+        assert 1000 <= int(re.fullmatch(r"retry: (\d+)\n\n", reply.text).group(1)) < 5000
+
+    # The one connection that is allowed, and one more.
+    with stack.api().get(url + "/events", headers=stream, stream=True) as first:
+        assert first.status_code == 200
+        assert_problem(api.get(url), 429, "rate-limited")
+        assert_told(api.get(url + "/events", headers=stream))
+    for daemon in stack.apis:
+        daemon.kill()
+    for path, headers in ((url + "/events", {}), ("/jobs/events?x=1", stream), (url, stream)):
+        assert_told(api.get(path, headers=headers))
+    for path in (url, url + "?/events", url + "/eventsx"):
+        assert_problem(api.get(path), 502)
+    assert_problem(api.post(url + "/events"), 502)
 
 
 def test_a_process_that_hangs_is_504(tmp_path, make_stack):
