@@ -14,6 +14,7 @@
 #include "api/call.h"
 #include "api/durations.h"
 #include "api/events.h"
+#include "api/feed.h"
 #include "api/insert.h"
 #include "api/jobdoc.h"
 #include "api/jobs.h"
@@ -70,6 +71,13 @@ static void side_state(void *ctx, bool up)
 	wait_register_anew();
 }
 
+static void bulk_state(void *ctx, bool up)
+{
+	primary_state(ctx, up);
+	if (up)
+		feeds_begin_anew();
+}
+
 static void notified(void *ctx, const char *channel, const char *payload)
 {
 	(void)ctx;
@@ -114,7 +122,7 @@ static bool open_connections(struct app *a)
 
 	a->write = open_connection(a, database->conninfo, "write", write_state);
 	a->read = open_connection(a, database->conninfo, "read", primary_state);
-	a->bulk = open_connection(a, database->conninfo, "bulk", primary_state);
+	a->bulk = open_connection(a, database->conninfo, "bulk", bulk_state);
 	a->side = open_connection(a,
 				  listening && *database->listen_conninfo
 					  ? database->listen_conninfo
@@ -148,6 +156,7 @@ bool app_start(struct app *a)
 	status_start(a);
 	insert_start(a);
 	wait_start(a);
+	feeds_start(a);
 	result_start(a);
 	uploads_start(a);
 	return true;
@@ -178,7 +187,11 @@ void app_when_ready(struct app *a, int longest_ms, void (*go)(void))
 static bool at_rest(void)
 {
 	return wait_pending() + status_pending() + insert_pending() + uploads_pending() +
+<<<<<<< HEAD
 		       result_pending() + actions_pending() + lists_pending() + calls_pending() ==
+=======
+		       result_pending() + actions_pending() + lists_pending() + feeds_pending() ==
+>>>>>>> 4f12a8a (GET /v1/jobs/events: every change of a client's jobs on one stream)
 	       0;
 }
 
@@ -196,6 +209,7 @@ void app_drain(struct app *a, void (*done)(void))
 	a->draining = true;
 	drained = done;
 	events_drain();
+	feeds_drain();
 	wait_expire_all();
 	ev_timer_init(&drain_timer, drain_look, 0., DRAIN_LOOK_S);
 	ev_timer_start(a->loop, &drain_timer);
@@ -213,6 +227,7 @@ void app_stop(struct app *a)
 	db_close(a->replica);
 	db_close(a->bulk);
 	db_close(a->side);
+	feeds_stop();
 	wait_stop();
 	insert_stop();
 	status_stop();

@@ -275,6 +275,8 @@ void jobdoc_write(struct buf *out, const char *base, const struct job_type *type
 			put(out, ",\"queuePosition\":");
 			put_int(out, pace->position);
 		}
+		if (row->run_at_ms > pace->next_poll_ms - pace->delay_ms)
+			put_time(out, ",\"runAtTime\":\"", row->run_at_ms);
 		put_time(out, ",\"suggestedNextPollTime\":\"", pace->next_poll_ms);
 		put_time(out, ",\"estimatedCompletionTime\":\"", pace->estimate_ms);
 	}

@@ -63,6 +63,7 @@ void client_key_lookup(const unsigned char sha256[32], client_key_fn *done, void
 route_handler submit_handle;        /* POST /v1{submit path} */
 route_handler job_get_handle;       /* GET, HEAD /v1/{collection}/{id} */
 route_handler events_handle;        /* GET, HEAD /v1/{collection}/{id}/events */
+route_handler feed_handle;          /* GET, HEAD /v1/jobs/events */
 route_handler result_get_handle;    /* GET, HEAD /v1/{collection}/{id}/results */
 route_handler cancel_handle;        /* POST /v1/{collection}/{id}/cancel */
 route_handler retry_handle;         /* POST /v1/{collection}/{id}/retry */

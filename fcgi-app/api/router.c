@@ -30,6 +30,7 @@ static const struct route {
 	{ HTTP_GET | HTTP_HEAD, false, "/healthz", healthz_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/readyz", readyz_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/jobs", list_all_handle },
+	{ HTTP_GET | HTTP_HEAD, false, "/v1/jobs/events", feed_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/operations/{id}", operation_get_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/webhooks", webhook_list_handle },
 	{ HTTP_POST, true, "/v1/webhooks", webhook_create_handle },

@@ -54,13 +54,31 @@ void sse_version_write(int64_t version, char out[SSE_ID_TEXT])
 	snprintf(out, SSE_ID_TEXT, "%llx", (unsigned long long)version);
 }
 
+/* 1 to `most` hexadecimal digits; -1 if it is anything else. */
+static int64_t hex_read(const char *text, size_t most)
+{
+	size_t n = text ? strspn(text, "0123456789abcdef") : 0;
+
+	if (n < 1 || n > most || text[n] != '\0')
+		return -1;
+	return (int64_t)strtoull(text, NULL, 16);
+}
+
 int64_t sse_version_read(const char *id)
 {
-	size_t n = id ? strspn(id, "0123456789abcdef") : 0;
+	return hex_read(id, 15);
+}
 
-	if (n < 1 || n > 15 || id[n] != '\0')
-		return -1;
-	return (int64_t)strtoull(id, NULL, 16);
+void sse_cursor_write(int64_t ms, char out[SSE_ID_TEXT])
+{
+	snprintf(out, SSE_ID_TEXT, "t%llx", (unsigned long long)ms);
+}
+
+int64_t sse_cursor_read(const char *id)
+{
+	int64_t ms = id && *id == 't' ? hex_read(id + 1, 11) : -1;
+
+	return ms > 0 ? ms : 0;
 }
 
 /* The weight of one element of an Accept header, in thousandths. */

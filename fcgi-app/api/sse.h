@@ -25,6 +25,10 @@ void sse_comment(struct buf *out);
 void sse_version_write(int64_t version, char out[SSE_ID_TEXT]);
 int64_t sse_version_read(const char *id);
 
+/* A time (Unix ms) as the id of an event of many jobs, and back: 0 if it isn't one, NULL included. */
+void sse_cursor_write(int64_t ms, char out[SSE_ID_TEXT]);
+int64_t sse_cursor_read(const char *id);
+
 /* True if an Accept header (NULL = absent) prefers an event stream to JSON. */
 bool sse_accepted(const char *accept);
 /* True if the request is for an event stream, whatever becomes of it. */

@@ -116,6 +116,7 @@ HANDLER(webhook_deliveries_handle)
 HANDLER(webhook_redeliver_handle)
 HANDLER(job_deliveries_handle)
 HANDLER(job_redeliver_handle)
+HANDLER(feed_handle)
 
 static const struct job_type import = { .type_id = 3,
 					.submit_path = (char *)"/accounts/bulk-import",
