@@ -187,11 +187,8 @@ void app_when_ready(struct app *a, int longest_ms, void (*go)(void))
 static bool at_rest(void)
 {
 	return wait_pending() + status_pending() + insert_pending() + uploads_pending() +
-<<<<<<< HEAD
-		       result_pending() + actions_pending() + lists_pending() + calls_pending() ==
-=======
-		       result_pending() + actions_pending() + lists_pending() + feeds_pending() ==
->>>>>>> 4f12a8a (GET /v1/jobs/events: every change of a client's jobs on one stream)
+		       result_pending() + actions_pending() + lists_pending() + calls_pending() +
+		       feeds_pending() ==
 	       0;
 }
 

@@ -338,3 +338,41 @@ def test_before_the_types_are_known(make_stack, own_cluster):
         come_back(stream, 3000)
     assert fcgi.ask(stack.socket(1), fcgi.whole("GET", f"/v1/idles/{UNKNOWN}"))[0] == 503
     own_cluster.start()
+
+
+# ---- through nginx ----
+
+def test_all_processes_down_then_up(make_stack):
+    """nginx's own errors don't end an event stream for good; for everything else they stay what they are."""
+    stack = make_stack(apis=2, types=("test.act",))
+    api = stack.api("c")
+    url = submitted(api, "/test/act", b'{"sleep": 2}')
+    for daemon in stack.apis:
+        daemon.kill()
+    assert_problem(api.get(url), 502, "outcome-unknown")
+    assert_problem(api.post(url + "/events"), 502, "outcome-unknown")
+    assert api.head(url + "/events").status_code == 200
+    for path in (path_of(url), path_of(url) + "?x=1", load.path_of(url), "/v1/jobs/events"):
+        with Stream(stack.port, path, "c") as stream:
+            assert (stream.status, stream.headers["content-type"]) == (200, "text/event-stream"), path
+            assert stream.headers["cache-control"] == "no-store" and "retry-after" not in stream.headers
+            come_back(stream, 3200, 1600)
+    with Stream(stack.port, path_of(url), "c", headers=[("Accept", "*/*")]) as stream:
+        come_back(stream, 3200, 1600)
+    stack.apis[1].start()
+    stack.wait_api(2)
+    with watch(stack, api, url) as stream:
+        assert stream.rest(30)[-1].json()["status"] == "Completed"
+
+
+def test_too_many_at_nginx(make_stack):
+    stack = make_stack(apis=1, workers=0, types=("test.idle",),
+                       nginx_edit=[("longhaul/longhaul-locations.conf", "longhaul_open 10000;", "longhaul_open 2;")])
+    api = stack.api("c")
+    url = submitted(api)
+    with watch(stack, api, url) as first, watch(stack, api, url) as second:
+        assert first.next() and second.next()
+        with watch(stack, api, url) as third:
+            assert third.status == 200
+            come_back(third, 3200, 1600)
+        assert_problem(api.get(url), 429, "rate-limited")

@@ -116,12 +116,15 @@ class Stream(_Body):
         self.status = int(first.split()[1])
         self.headers = {n.strip().lower(): v.strip() for n, _, v in (line.partition(":") for line in rest)}
         self.chunked = self.headers.get("transfer-encoding") == "chunked"
+        self.left = int(self.headers.get("content-length", -1))
         self._take()
 
     def _take(self):
         """Moves what is complete from the raw bytes to the text."""
         if not self.chunked:
             self.text += self.raw.decode()
+            self.left -= len(self.raw)
+            self.ended = self.left == 0
             self.raw = b""
             return
         while b"\r\n" in self.raw:
