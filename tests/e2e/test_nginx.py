@@ -100,7 +100,7 @@ def test_no_process_is_502_and_back(make_stack):
 def test_event_streams_are_told_to_come_back(make_stack):
     """A browser's EventSource would never ask again after an error."""
     stack = make_stack(workers=0, types=("test.idle",), nginx_edit=[
-        ("longhaul/longhaul-locations.conf", "limit_conn        longhaul_open 4000;", "limit_conn longhaul_open 1;")])
+        ("longhaul/longhaul-locations.conf", "limit_conn        longhaul_open 10000;", "limit_conn longhaul_open 1;")])
     api = stack.api()
     url = api.submit("/test/idle").headers["Location"]
     stream = {"Accept": "text/event-stream"}
