@@ -45,6 +45,12 @@ static struct chore chores[N_CHORES] = {
 		      0, false },
 };
 
+void chores_spare_others(int64_t until)
+{
+	if (chores[RESCUE].next_at < until)
+		chores[RESCUE].next_at = until;
+}
+
 void chores_read_types(void)
 {
 	chores[TYPES].next_at = 0;
@@ -211,7 +217,7 @@ static void run(struct chore *c, struct db *db, int every_ms, int64_t now)
 
 void chores_step(int64_t now)
 {
-	if (worker.life != LIFE_LIVE || worker.draining)
+	if (!lease_holds(now) || worker.draining)
 		return;
 	if (chores[MAINTAIN].next_at == 0)
 		chores[MAINTAIN].next_at = now + (int64_t)random_below(MAINTAIN_SOON_MS);

@@ -10,6 +10,8 @@
 void chores_step(int64_t now);
 /* A job may have been delayed: looks when the next is due. */
 void chores_promote(void);
+/* Nobody is taken for dead before that. */
+void chores_spare_others(int64_t until);
 /* The job types have changed. */
 void chores_read_types(void);
 

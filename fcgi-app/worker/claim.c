@@ -128,7 +128,7 @@ static void add_job(const PGresult *res, int row)
 	job->fence = dbr_int8(res, row, 4);
 	job->attempt = dbr_int4(res, row, 5);
 	job->input_size = dbr_int8(res, row, 9);
-	job->expires_ms = dbr_null(res, row, 13) ? 0 : dbr_ms(res, row, 13);
+	job->expires_at = dbr_null(res, row, 13) ? 0 : mono_ms() + dbr_int8(res, row, 13);
 	list_append(&t->waiting, &job->link);
 	t->n_waiting++;
 	asked->got++;
@@ -300,9 +300,11 @@ static void add_entries(struct pgarray *ids, struct pgarray *priorities, struct 
 
 static void send_claim(int64_t now, int total)
 {
+	/* How long it may live, and not until when: this host's clock may be wrong. */
 	static const char sql[] =
 		"SELECT job_id, type_id, priority, seq, fence, attempt, gen, client, media_type, input_size, "
-		"input, traceparent, request_id, expires_at FROM longhaul.claim($1, $2, $3, $4, $5, $6, $7)";
+		"input, traceparent, request_id, "
+		"(extract(epoch FROM expires_at - clock_timestamp()) * 1000)::bigint FROM longhaul.claim($1, $2, $3, $4, $5, $6, $7)";
 	struct pgarray ids, priorities, after, limits;
 	struct db_params p = { 0 };
 
@@ -384,8 +386,7 @@ void claim_step(int64_t now)
 {
 	int total;
 
-	if (worker.life != LIFE_LIVE || worker.draining || claim.under_way ||
-	    !db_idle(worker.claim))
+	if (!lease_holds(now) || worker.draining || claim.under_way || !db_idle(worker.claim))
 		return;
 	if (now < claim.retry_at) {
 		worker_wake_at(claim.retry_at);

@@ -18,6 +18,7 @@
 #include "common/times.h"
 #include "outcome.h"
 #include "settings.h"
+#include "spool.h"
 #include "type.h"
 #include "webhooks.h"
 #include "worker.h"
@@ -63,10 +64,16 @@ enum {
 
 static struct pgarray arrays[N_ARRAYS];
 
+/* Bytes of a row of the statement. */
+static int64_t row_size(const struct job *job)
+{
+	return (int64_t)job->out.data_len + ROW_OVERHEAD;
+}
+
+/* Bytes of memory. */
 static int64_t weight(const struct job *job)
 {
-	return (int64_t)job->out.result_len +
-	       (job->out.error ? (int64_t)strlen(job->out.error) : 0) + ROW_OVERHEAD;
+	return job->out.data ? row_size(job) : ROW_OVERHEAD;
 }
 
 static void enqueue(struct job *job, bool in_front)
@@ -348,6 +355,8 @@ static void add_row(const struct job *job)
 
 static void add_to_batch(struct job *job)
 {
+	if (!outcome_load(job)) /* what it did is lost: it has to be done again */
+		outcome_set(job, VERDICT_RELEASED);
 	job->state = JOB_WRITING;
 	fin.batch[fin.n_batch++] = job;
 	add_row(job);
@@ -375,7 +384,7 @@ static void fill_batch(int64_t now)
 	while (fin.n_batch < limit && !list_empty(&fin.queue)) {
 		struct job *job = LIST_ENTRY(fin.queue.next, struct job, link);
 
-		bytes += weight(job);
+		bytes += row_size(job);
 		if (fin.n_batch > 0 && bytes > config.finish_bytes)
 			break;
 		dequeue(job);
@@ -411,11 +420,48 @@ static void send_batch(int64_t now)
 	db_params_free(&p);
 }
 
+/* Moves the outcomes that will be written last to the spool, until memory is a quarter empty. */
+static void spill(void)
+{
+	int64_t left = fin.bytes, goal = config.hold_bytes / 4 * 3;
+	struct link *l = fin.queue.prev, *last;
+	bool kept;
+	int n = 0;
+
+	for (; l != &fin.queue && left > goal; l = l->prev) {
+		struct job *job = LIST_ENTRY(l, struct job, link);
+
+		if (!job->out.data)
+			continue;
+		if (!outcome_spill(job))
+			break;
+		left -= weight(job) - ROW_OVERHEAD;
+		n++;
+	}
+	if (n == 0)
+		return;
+	last = l;
+	kept = spool_sync();
+	for (l = fin.queue.prev; l != last; l = l->prev) {
+		struct job *job = LIST_ENTRY(l, struct job, link);
+
+		if (!job->out.data)
+			continue;
+		fin.bytes -= weight(job);
+		outcome_spilled(job, kept);
+		fin.bytes += weight(job);
+	}
+	if (kept)
+		log_debug("results are moved to the spool n=%d", n);
+}
+
 void finish_step(int64_t now)
 {
 	int limit = fin.limit > 0 ? fin.limit : config.finish_batch;
 	int64_t due = fin.sent_at + (fin.is_busy ? config.finish_delay_ms : 0);
 
+	if (finish_is_full() && spool_usable())
+		spill();
 	if (fin.n_batch > 0 || worker.life != LIFE_LIVE || !db_up(worker.finish))
 		return;
 	if (fin.n >= limit || fin.bytes >= config.finish_bytes)

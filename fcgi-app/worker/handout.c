@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "finish.h"
 #include "job.h"
+#include "lease.h"
 #include "pool.h"
 #include "runner.h"
 #include "type.h"
@@ -137,7 +138,7 @@ static void handout(struct type *t, int64_t now)
 
 void handout_step(int64_t now)
 {
-	if (worker.life != LIFE_LIVE || worker.draining)
+	if (!lease_holds(now) || worker.draining)
 		return;
 	for (size_t i = 0; i < types.n; i++) {
 		struct type *t = types.v[i];

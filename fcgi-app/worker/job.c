@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "spool.h"
 #include "type.h"
 #include "worker.h"
 
@@ -97,6 +98,7 @@ static void release(struct job *job)
 {
 	free(job->message);
 	free(job->out.data);
+	spool_release(job->out.spooled);
 	free(job);
 }
 

@@ -16,6 +16,7 @@
 
 struct type;
 struct runner;
+struct spooled;
 
 enum job_state {
 	JOB_WAITING, /* claimed; in its type's list */
@@ -53,10 +54,13 @@ struct outcome {
 	int64_t result_size;                     /* -1 = none */
 	const char *media_type, *error, *result; /* in `data`; NULL = none */
 	size_t result_len;
-	char *data;    /* malloc'ed */
-	bool stored;   /* the handler's own transaction has ended the job */
-	bool fallback; /* this one replaces an outcome that the database refused */
-	bool answered; /* the database has said what became of it */
+	char *data; /* malloc'ed; NULL also while it is in the spool */
+	size_t data_len;
+	struct spooled *spooled; /* where it is, or was; NULL = it never was in the spool */
+	ptrdiff_t spool_at[3];   /* of media_type, error and result in data; < 0 = none */
+	bool stored;             /* the handler's own transaction has ended the job */
+	bool fallback;           /* this one replaces an outcome that the database refused */
+	bool answered;           /* the database has said what became of it */
 	int tries;
 };
 
@@ -66,7 +70,8 @@ struct job {
 	struct type *type;
 	enum job_state state;
 	struct uuid id;
-	int64_t fence, seq, input_size, expires_ms;
+	int64_t fence, seq, input_size;
+	int64_t expires_at; /* monotonic; 0 = never */
 	int32_t attempt;
 	int16_t priority;
 
@@ -75,8 +80,9 @@ struct job {
 	uint32_t ticket;
 	enum stop_reason stop;
 	bool begun, begin_stored;
-	bool result_cut;  /* a piece of its result was thrown away: it can't be completed */
-	int64_t began_ms; /* monotonic */
+	bool result_cut;    /* a piece of its result was thrown away: it can't be completed */
+	int64_t began_ms;   /* monotonic */
+	int64_t stalled_ms; /* of its time, waiting for the database to take or give chunks */
 
 	/* progress, newest */
 	bool progressed, progress_dirty;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "chores.h"
 #include "claim.h"
 #include "common/db.h"
 #include "common/exit_codes.h"
@@ -24,6 +25,8 @@ static struct {
 	bool under_way, was_live, refused_said;
 	unsigned int generation; /* of the question under way */
 	int64_t sent_at, next_at;
+	int64_t renewed_at; /* when the question was sent to which the database last said yes */
+	bool late;          /* it has run out, and the database hasn't said what that means */
 } lease;
 
 bool lease_open(void)
@@ -62,6 +65,18 @@ static bool is_wrong_setup(const struct db_result *r)
 		!strcmp(r->sqlstate, "42501"));
 }
 
+static void renewed(void)
+{
+	lease.refused_said = lease.late = false;
+	lease.renewed_at = lease.sent_at;
+	worker.lease_until = lease.sent_at + config.lease_ms;
+}
+
+bool lease_holds(int64_t now)
+{
+	return worker.life == LIFE_LIVE && now < worker.lease_until;
+}
+
 static void start_done(void *ctx, const struct db_result *r)
 {
 	(void)ctx;
@@ -80,9 +95,8 @@ static void start_done(void *ctx, const struct db_result *r)
 		return;
 	}
 	lease.was_live = true;
-	lease.refused_said = false;
 	worker.life = LIFE_LIVE;
-	worker.lease_until = lease.sent_at + config.lease_ms;
+	renewed();
 	lease.next_at = 0; /* a beat tells what it serves */
 	claim_look_back();
 	log_info("registered lease_ms=%d types=%zu", config.lease_ms, types.n);
@@ -99,12 +113,16 @@ static void beat_done(void *ctx, const struct db_result *r)
 		lease.next_at = mono_ms() + config.beat_ms / 4;
 		return;
 	}
-	lease.refused_said = false;
 	if (dbr_rows(r->res) > 0 && !dbr_bool(r->res, 0, 0)) {
 		lease_lost("the database has given it up");
 		return;
 	}
-	worker.lease_until = lease.sent_at + config.lease_ms;
+	if (lease.late)
+		log_info("the lease is renewed late, nobody has taken it jobs=%d", jobs_held());
+	/* What kept us from the database kept others too, perhaps, and they come back in any order. */
+	if (lease.sent_at - lease.renewed_at > config.lease_ms / 2)
+		chores_spare_others(mono_ms() + config.lease_ms);
+	renewed();
 	for (int i = 0; i < dbr_rows(r->res); i++) {
 		struct uuid id;
 
@@ -177,14 +195,32 @@ static bool send_beat(int64_t now)
 	return sent;
 }
 
+/* The lease couldn't be renewed in time. Somebody may have taken the jobs, or nobody can reach the database:
+ * nothing new is begun, and what runs goes on for a while. */
+static void run_out(int64_t now)
+{
+	int64_t end = lease.renewed_at + config.outage_ms;
+
+	if (now >= end) {
+		lease_lost("it could not be renewed in time");
+		return;
+	}
+	worker_wake_at(end);
+	if (lease.late)
+		return;
+	lease.late = true;
+	log_warning("the lease has run out and the database can't be asked: handlers go on jobs=%d "
+		    "for_ms=%lld",
+		    jobs_held(), (long long)(end - now));
+	pool_withdraw_all();
+}
+
 void lease_step(int64_t now)
 {
-	if (worker.life == LIFE_LIVE) {
-		if (now >= worker.lease_until)
-			lease_lost("it could not be renewed in time");
-		else
-			worker_wake_at(worker.lease_until);
-	}
+	if (worker.life == LIFE_LIVE && now < worker.lease_until)
+		worker_wake_at(worker.lease_until);
+	else if (worker.life == LIFE_LIVE)
+		run_out(now);
 	if (worker.life > LIFE_LIVE || lease.under_way || !db_up(worker.beat))
 		return;
 	if (now >= lease.next_at) {

@@ -11,6 +11,8 @@
 bool lease_open(void);
 void lease_beat(void); /* the next beat goes at once */
 void lease_step(int64_t now);
+/* False once it has run out, or there is none: then nothing new is begun. */
+bool lease_holds(int64_t now);
 
 /* The lease is gone: kills all handlers, drops all jobs and starts again as somebody else. */
 void lease_lost(const char *why);

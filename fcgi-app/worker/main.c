@@ -27,6 +27,7 @@
 #include "progress.h"
 #include "reload.h"
 #include "settings.h"
+#include "spool.h"
 #include "stream.h"
 #include "type.h"
 #include "webhooks.h"
@@ -206,6 +207,7 @@ int main(int argc, char **argv)
 		return rc;
 	log_open("longhaul-worker", (enum log_level)config.log.level);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a spool that may not grow is an error like others */
 	worker.runner_path = runner_path();
 	if (access(worker.runner_path, X_OK) != 0) {
 		log_error("cannot execute the runner %s ([worker] runner)", worker.runner_path);
@@ -218,7 +220,7 @@ int main(int argc, char **argv)
 	}
 	/* Not the default loop: that one reaps children before we have seen to their offspring. */
 	worker.loop = ev_loop_new(EVFLAG_AUTO);
-	if (!worker.loop || !lease_open())
+	if (!worker.loop || !spool_open() || !lease_open())
 		return EXIT_ENVIRONMENT;
 	log_info("started version=%s types=%zu runner=%s", LONGHAUL_VERSION, types.n,
 		 worker.runner_path);
@@ -228,6 +230,7 @@ int main(int argc, char **argv)
 	webhooks_close();
 	disconnect_all();
 	jobs_drop_all();
+	spool_close();
 	types_free();
 	configure_end();
 	ev_loop_destroy(worker.loop);

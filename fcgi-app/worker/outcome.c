@@ -12,11 +12,13 @@
 
 #include "common/mem.h"
 #include "common/times.h"
+#include "spool.h"
 #include "type.h"
 
 static void clear(struct job *job)
 {
 	free(job->out.data);
+	spool_release(job->out.spooled);
 	job->out = (struct outcome){
 		.ran_ms = job->out.ran_ms,
 		.tries = job->out.tries,
@@ -48,6 +50,7 @@ static void problem(struct job *job, const char *type, const char *title, const 
 	job->out.data = mem_printf("{\"type\":\"%s\",\"title\":\"%s\",\"status\":500%s%s%s}", type,
 				   title, detail ? ",\"detail\":\"" : "", detail ? detail : "",
 				   detail ? "\"" : "");
+	job->out.data_len = strlen(job->out.data) + 1;
 	job->out.error = job->out.data;
 }
 
@@ -106,6 +109,7 @@ static void keep(struct outcome *out, const struct wire_done *done)
 	char *p = mem_alloc(media + error + done->result_len + 1);
 
 	out->data = p;
+	out->data_len = media + error + done->result_len;
 	if (*done->media_type)
 		out->media_type = p;
 	memcpy(p, done->media_type, media);
@@ -167,4 +171,52 @@ void outcome_from_answer(struct job *job, const struct wire_done *done)
 		job->out.verdict = VERDICT_FAILED;
 		break;
 	}
+}
+
+/* ---- the spool -------------------------------------------------------------------------------- */
+
+static ptrdiff_t place_of(const struct outcome *o, const char *p)
+{
+	return p ? p - o->data : -1;
+}
+
+bool outcome_spill(struct job *job)
+{
+	struct outcome *o = &job->out;
+
+	if (!o->spooled)
+		o->spooled = spool_write(o->data, o->data_len);
+	return o->spooled != NULL;
+}
+
+void outcome_spilled(struct job *job, bool kept)
+{
+	struct outcome *o = &job->out;
+
+	if (!kept) {
+		spool_release(o->spooled);
+		o->spooled = NULL;
+		return;
+	}
+	o->spool_at[0] = place_of(o, o->media_type);
+	o->spool_at[1] = place_of(o, o->error);
+	o->spool_at[2] = place_of(o, o->result);
+	o->media_type = o->error = o->result = NULL;
+	free(o->data);
+	o->data = NULL;
+}
+
+bool outcome_load(struct job *job)
+{
+	struct outcome *o = &job->out;
+
+	if (!o->spooled || o->data)
+		return true;
+	o->data = spool_read(o->spooled);
+	if (!o->data)
+		return false;
+	o->media_type = o->spool_at[0] < 0 ? NULL : o->data + o->spool_at[0];
+	o->error = o->spool_at[1] < 0 ? NULL : o->data + o->spool_at[1];
+	o->result = o->spool_at[2] < 0 ? NULL : o->data + o->spool_at[2];
+	return true;
 }

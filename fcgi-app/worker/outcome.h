@@ -18,4 +18,11 @@ void outcome_of_death(struct job *job, const char *how);
 void outcome_set(struct job *job, enum verdict verdict);
 void outcome_fail(struct job *job, const char *type, const char *title, const char *detail);
 
+/* Writes what the outcome brings to the spool; false if there is no room. Once that has been synced,
+ * outcome_spilled() frees it here, or (kept false) forgets that it was written. */
+bool outcome_spill(struct job *job);
+void outcome_spilled(struct job *job, bool kept);
+/* Has it in memory again. False: it can't be read. */
+bool outcome_load(struct job *job);
+
 #endif

@@ -325,9 +325,13 @@ static void check_job(struct runner *r, struct job *job, int64_t now)
 {
 	int64_t ran = now - job->began_ms, limit = pool_timeout(r->type);
 
-	if (job->stop == STOP_NONE && limit > 0 && ran >= limit)
+	/* The database's time isn't the handler's. */
+	if (r->stalled_since > 0)
+		job->stalled_ms += now - r->stalled_since;
+	r->stalled_since = stream_is_stalled(r) ? now : 0;
+	if (job->stop == STOP_NONE && limit > 0 && ran - job->stalled_ms >= limit)
 		pool_stop(job, STOP_TIMEOUT);
-	else if (job->stop == STOP_NONE && job->expires_ms > 0 && now_ms() >= job->expires_ms)
+	else if (job->stop == STOP_NONE && job->expires_at > 0 && now >= job->expires_at)
 		pool_stop(job, STOP_EXPIRED);
 	if (ran >= config.slow_ms) {
 		r->slow = true;

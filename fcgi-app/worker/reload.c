@@ -104,7 +104,9 @@ void configure_end(void)
 /* Options that were used up at the start: connections, processes and files that were opened. */
 static bool stays_fixed(const struct opt *row)
 {
-	static const char *const keys[] = { "host", "runner", "lease_ms", "beat_ms", NULL };
+	static const char *const keys[] = {
+		"host", "runner", "lease_ms", "beat_ms", "spool", NULL
+	};
 
 	if (!strcmp(row->section, "database") || !strcmp(row->section, "webhook"))
 		return true;

@@ -87,6 +87,7 @@ void runner_detach(struct runner *r, struct job *job)
 	}
 	if (job->stop != STOP_NONE)
 		r->kill_at = 0;
+	r->stalled_since = 0;
 	stream_end(r);
 }
 
@@ -94,9 +95,10 @@ void runner_detach(struct runner *r, struct job *job)
 static int64_t deadline(const struct job *job)
 {
 	int64_t limit = pool_timeout(job->type), at = limit > 0 ? now_ms() + limit : 0;
+	int64_t expires = now_ms() + job->expires_at - mono_ms();
 
-	if (job->expires_ms > 0 && (at == 0 || job->expires_ms < at))
-		at = job->expires_ms;
+	if (job->expires_at > 0 && (at == 0 || expires < at))
+		at = expires;
 	return at;
 }
 

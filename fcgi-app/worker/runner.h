@@ -54,6 +54,7 @@ struct runner {
 	int64_t started_at, idle_since, kill_at; /* kill_at 0 = not to be killed */
 
 	struct stream *stream; /* stream.c's */
+	int64_t stalled_since; /* the handler waits for it; 0 = it doesn't */
 };
 
 /* Starts one for the type. NULL if that failed. */

@@ -32,6 +32,10 @@ static const struct opt worker_opts[] = {
 	    "If this host doesn't renew its lease for so long, others take its jobs, and it kills its handlers."),
 	NUM(beat_ms, "10000", 20, HOUR,
 	    "How often the lease is renewed: less than half of lease_ms."),
+	NUM(outage_ms, "120000", 0, 24 * HOUR,
+	    "While the database can't be reached, handlers go on for so long after the lease was last renewed, if "
+	    "that is longer than lease_ms: nobody else may have noticed, and then their results count. If somebody "
+	    "has, a job runs twice at once for as long; what it does here is refused. 0: killed after lease_ms."),
 	NUM(claim_batch, "500", 1, 5000, "Most jobs claimed by one statement."),
 	NUM(prefetch, "2000", 0, 20000,
 	    "Most jobs of a type held beyond its slots, when they are short."),
@@ -50,7 +54,12 @@ static const struct opt worker_opts[] = {
 	NUM(finish_delay_ms, "5", 0, 1000,
 	    "Under load, least time between two statements that write outcomes, unless one is full."),
 	BYTES(hold_bytes, "32MiB", 65536, (int64_t)4 << 30,
-	      "While so many bytes of results wait to be written, no job is begun."),
+	      "While so many bytes of results wait in memory to be written, no job is begun; with a spool they are "
+	      "moved there first."),
+	OPT_STR("worker", "spool", struct worker_config, spool, "",
+		"Folder on a local disk, made if it isn't there, for results beyond hold_bytes that wait for the "
+		"database. Its files have no names and end with the worker. Empty: none."),
+	BYTES(spool_max, "1GiB", 65536, (int64_t)1 << 40, "Most bytes in the spool."),
 	BYTES(result_max, "1GiB", 0, (int64_t)1 << 40, "Largest result of a job; 0 = no limit."),
 	NUM(progress_ms, "250", 10, 60000, "How often the progress of running jobs is stored."),
 	NUM(types_ms, "5000", 20, HOUR, "How often the job types are read again."),

@@ -23,6 +23,9 @@ struct worker_config {
 	int64_t finish_bytes, hold_bytes, result_max, prefetch_bytes;
 	int progress_ms, types_ms, rescue_ms, promote_ms, promote_batch, schedule_ms, maintain_ms;
 	int history_ms;
+	char *spool;
+	int64_t spool_max;
+	int outage_ms;
 	int tick_ms, slow_ms, give_back_ms, runner_start_ms, runner_idle_ms, drain_ms;
 };
 

@@ -95,6 +95,7 @@ static _Noreturn void become(const struct child *child, pid_t parent)
 	if (getppid() != parent) /* it died before that line */
 		_exit(1);
 	sigaction(SIGPIPE, &sa, NULL);
+	sigaction(SIGXFSZ, &sa, NULL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	/* Out of the way of the numbers that they are to get. */

@@ -227,6 +227,13 @@ void stream_result(struct runner *r, struct job *job, const char *data, size_t s
 	put(s);
 }
 
+bool stream_is_stalled(const struct runner *r)
+{
+	const struct stream *s = r->stream;
+
+	return s && (s->out_pending || s->in_wanted);
+}
+
 void stream_step(int64_t now)
 {
 	if (list_empty(&streams) || !db_up(worker.stream))

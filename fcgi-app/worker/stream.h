@@ -5,6 +5,7 @@
 #ifndef LONGHAUL_WORKER_STREAM_H
 #define LONGHAUL_WORKER_STREAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,9 @@ void stream_want(struct runner *r, struct job *job);
 void stream_result(struct runner *r, struct job *job, const char *data, size_t size);
 /* The runner's job has ended or is to stop. What is still on its way is let go. */
 void stream_end(struct runner *r);
+
+/* Whether the runner's handler waits for the database. */
+bool stream_is_stalled(const struct runner *r);
 
 /* Sends again what the database had no ear for. */
 void stream_step(int64_t now);

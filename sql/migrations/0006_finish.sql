@@ -279,7 +279,7 @@ COMMENT ON FUNCTION longhaul.finish_batch(uuid, uuid[], bigint[], smallint[], in
     bigint[], bigint[], bigint[], text[]) IS 'Ends attempts of jobs, for the holders of their leases';
 
 -- Takes the jobs of hosts whose lease has run out. Any worker may call it, any number at once.
--- The clock is the database's. A job that had begun on five lost hosts is failed; one that was only
+-- The clock is the database's, and doesn't count while the server is down. A job that had begun on five lost hosts is failed; one that was only
 -- claimed ahead is just put back.
 -- It waits for nobody: a worker calls it on the connection that renews its own lease. A job whose lease is
 -- locked is being finished, perhaps by an import that takes its time; the next call sees what became of it.
@@ -297,6 +297,8 @@ DECLARE
 BEGIN
     FOR v_boot IN SELECT w.boot FROM longhaul.worker w
                    WHERE w.lease_until < clock_timestamp()
+                     -- While the server was down nobody could renew a lease: each gets its length once more.
+                     AND clock_timestamp() > pg_postmaster_start_time() + (w.lease_until - w.beat_at)
                      AND (coalesce(w.dead_at, w.stopped_at) IS NULL
                           OR w.boot IN (SELECT l.boot FROM longhaul.lease l WHERE l.boot IS NOT NULL)
                           OR w.boot IN (SELECT q.boot FROM longhaul.webhook_queue q WHERE q.boot IS NOT NULL))
