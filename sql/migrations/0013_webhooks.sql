@@ -144,9 +144,12 @@ COMMENT ON COLUMN longhaul.webhook_try.error IS 'why it failed, in a word; NULL 
 -- What is told
 -- ---------------------------------------------------------------------------------------------
 
+-- The functions that write documents have no settings of their own, which each call would have to put in force: those
+-- who call them, a few hundred times in a statement, have a fixed search_path.
+
 -- A new UUIDv7. Internal.
 CREATE FUNCTION longhaul.uuid_v7() RETURNS uuid
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, longhaul, pg_temp AS $$
+LANGUAGE sql VOLATILE AS $$
     SELECT (substr(longhaul.uuid_at(clock_timestamp())::text, 1, 13) || '-7' || substr(gen_random_uuid()::text, 16, 21))::uuid
 $$;
 COMMENT ON FUNCTION longhaul.uuid_v7() IS 'Internal: a new UUIDv7';
@@ -167,7 +170,7 @@ COMMENT ON FUNCTION longhaul.rfc3339(timestamptz) IS 'Internal: a time in words 
 
 -- The longest beginning of a text that has at most p_bytes bytes in UTF-8. Internal.
 CREATE FUNCTION longhaul.utf8_prefix(p_text text, p_bytes integer) RETURNS text
-LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, longhaul, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
     v_bytes bytea := convert_to(p_text, 'UTF8');
     v_at    integer := p_bytes;
@@ -185,7 +188,7 @@ COMMENT ON FUNCTION longhaul.utf8_prefix(text, integer) IS 'Internal: a text cut
 
 -- The error of a job as its document shows it: bounded in size, with a full type and a title. Internal.
 CREATE FUNCTION longhaul.document_error(p_error text, p_problem_base text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, longhaul, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 DECLARE
     c_max      CONSTANT integer := 8192;
     c_text_max CONSTANT integer := 2048;
@@ -217,20 +220,19 @@ $$;
 COMMENT ON FUNCTION longhaul.document_error(text, text) IS 'Internal: a job''s error as its document shows it';
 
 -- The document of an ended job, member for member what GET on the job shows. Internal.
-CREATE FUNCTION longhaul.document_of(p_job longhaul.job_status, p_base_url text, p_problem_base text) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, longhaul, pg_temp AS $$
+CREATE FUNCTION longhaul.document_of(
+    p_job longhaul.job_status, p_type text, p_collection text, p_base_url text, p_problem_base text)
+RETURNS text
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     v_permille integer := CASE WHEN p_job.status = 3 THEN 1000
                                WHEN p_job.done >= 0 AND p_job.total > 0 THEN
                                    least(999, trunc(p_job.done::float8 * 1000 / p_job.total)) END;
-    v_name     text;
-    v_self     text;
+    v_self     text := p_base_url || '/v1/' || p_collection || '/' || p_job.job_id;
 BEGIN
-    SELECT t.name, p_base_url || '/v1/' || t.collection || '/' || p_job.job_id INTO v_name, v_self
-      FROM longhaul.job_type t WHERE t.type_id = p_job.type_id;
     RETURN '{' || concat_ws(',',
         '"jobId":' || to_json(p_job.job_id),
-        '"type":' || to_json(v_name),
+        '"type":' || to_json(p_type),
         '"status":' || to_json(longhaul.status_word(p_job.status)),
         '"percentComplete":' || v_permille / 10 || coalesce('.' || nullif(v_permille % 10, 0), ''),
         '"progress":{' || nullif(concat_ws(',',
@@ -248,47 +250,54 @@ BEGIN
         || '}';
 END
 $$;
-COMMENT ON FUNCTION longhaul.document_of(longhaul.job_status, text, text) IS 'Internal: the document of an ended job';
+COMMENT ON FUNCTION longhaul.document_of(longhaul.job_status, text, text, text, text) IS 'Internal: the document of an ended job';
 
 -- The document of one ended job, as JSON; NULL if there is no such job or it has not ended.
 --   p_base_url      base of its links, as in the webhook
 --   p_problem_base  base of its error's type
 CREATE FUNCTION longhaul.job_document(p_job_id uuid, p_base_url text, p_problem_base text) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan AS $$
-    SELECT longhaul.document_of(s, p_base_url, p_problem_base)
+    SELECT longhaul.document_of(s, t.name, t.collection, p_base_url, p_problem_base)
       FROM longhaul.status_batch(ARRAY[p_job_id], ARRAY(SELECT j.client FROM longhaul.job j WHERE j.id = p_job_id), false) s
+      JOIN longhaul.job_type t ON t.type_id = s.type_id
      WHERE s.status >= 3
 $$;
 COMMENT ON FUNCTION longhaul.job_document(uuid, text, text) IS 'An ended job''s document, as GET shows it and webhooks tell it';
 
--- Makes the deliveries of jobs that have ended, for all who want to be told. Internal: announce looks first
--- whether there can be any. Its plans are made for the ids at hand, so that they open only those days.
--- Writes: webhook_delivery, webhook_queue. Locks: nothing.
-CREATE FUNCTION longhaul.make_deliveries(p_job_ids uuid[]) RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+-- Those of the jobs that somebody may want to be told of, with particulars. Internal: a function of its own because its
+-- plan must be made for the ids at hand, so that it opens only the days they are of; that of make_deliveries not.
+CREATE FUNCTION longhaul.jobs_to_tell(p_job_ids uuid[], OUT ids uuid[], OUT clients text[], OUT traces text[])
+LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp
-SET plan_cache_mode = force_custom_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_nestloop = on
-SET enable_hashjoin = on SET enable_mergejoin = off SET jit = off
+SET plan_cache_mode = force_custom_plan SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 AS $$
-DECLARE
-    v_ids     uuid[];
-    v_clients text[];
-    v_traces  text[];
 BEGIN
-    SELECT array_agg(j.id), array_agg(j.client), array_agg(j.traceparent) INTO v_ids, v_clients, v_traces
+    SELECT array_agg(j.id), array_agg(j.client), array_agg(j.traceparent) INTO ids, clients, traces
       FROM longhaul.job j
      WHERE j.id = ANY (p_job_ids)
        -- Not EXISTS: the planner might read all webhooks for it.
        AND ((SELECT true FROM longhaul.webhook w
               WHERE w.client = j.client AND w.deleted_at IS NULL AND w.disabled_at IS NULL LIMIT 1)
             OR (SELECT true FROM longhaul.job_webhook k WHERE k.job_id = j.id LIMIT 1));
-    IF v_ids IS NULL THEN
-        RETURN;
-    END IF;
+END
+$$;
+COMMENT ON FUNCTION longhaul.jobs_to_tell(uuid[]) IS 'Internal: jobs that somebody may want to be told of';
+
+-- Makes the deliveries of jobs that have ended (p_ids, p_clients and p_traces run in parallel), for all who want
+-- to be told. Internal. Writes: webhook_delivery, webhook_queue. Locks: nothing.
+CREATE FUNCTION longhaul.make_deliveries(p_ids uuid[], p_clients text[], p_traces text[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, longhaul, pg_temp
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_nestloop = on
+SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+BEGIN
     WITH ended AS MATERIALIZED (
-        SELECT s AS job, s.job_id, s.type_id, s.version, s.ended_at, v_clients[s.ord] AS client, v_traces[s.ord] AS trace,
-               (ARRAY['job.completed', 'job.failed', 'job.canceled'])[s.status - 2] AS event
-          FROM longhaul.status_batch(v_ids, v_clients, false) s WHERE s.status >= 3
+        SELECT s AS job, s.job_id, s.type_id, s.version, s.ended_at, p_clients[s.ord] AS client, p_traces[s.ord] AS trace,
+               (ARRAY['job.completed', 'job.failed', 'job.canceled'])[s.status - 2] AS event, y.name, y.collection
+          FROM longhaul.status_batch(p_ids, p_clients, false) s
+          JOIN longhaul.job_type y ON y.type_id = s.type_id
+         WHERE s.status >= 3
     ), told AS (
         SELECT e.*, w.id AS webhook_id, longhaul.webhook_lane(w.id) AS lane, NULL::text AS url, w.base_url, w.problem_base
           FROM ended e
@@ -304,7 +313,8 @@ BEGIN
     ), made AS MATERIALIZED (
         SELECT longhaul.uuid_v7() AS id, t.*,
                format('{"type":"%s","timestamp":"%s","version":"%s","data":%s}', t.event, longhaul.rfc3339(t.ended_at),
-                      to_hex(t.version), longhaul.document_of(t.job, t.base_url, t.problem_base)) AS payload
+                      to_hex(t.version),
+                      longhaul.document_of(t.job, t.name, t.collection, t.base_url, t.problem_base)) AS payload
           FROM told t
     ), d AS (
         INSERT INTO longhaul.webhook_delivery (id, webhook_id, client, lane, event, job_id, version, url, traceparent, payload)
@@ -314,17 +324,22 @@ BEGIN
     SELECT m.id, m.lane, clock_timestamp() FROM made m;
 END
 $$;
-COMMENT ON FUNCTION longhaul.make_deliveries(uuid[]) IS 'Internal: makes the deliveries of ended jobs';
+COMMENT ON FUNCTION longhaul.make_deliveries(uuid[], text[], text[]) IS 'Internal: makes the deliveries of ended jobs';
 
 -- Called by whatever ends jobs, in its transaction, once their outcomes are there. Where nobody has a
 -- webhook it costs a look at two empty tables. Workers are not notified: they look for deliveries after their
 -- own finishes, and every second. Internal. Writes: webhook_delivery, webhook_queue.
 CREATE FUNCTION longhaul.announce(p_job_ids uuid[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+DECLARE
+    v_tell record;
 BEGIN
     IF EXISTS (SELECT FROM longhaul.webhook w WHERE w.deleted_at IS NULL AND w.disabled_at IS NULL)
        OR EXISTS (SELECT FROM longhaul.job_webhook k WHERE k.job_id = ANY (p_job_ids)) THEN
-        PERFORM longhaul.make_deliveries(p_job_ids);
+        SELECT * INTO v_tell FROM longhaul.jobs_to_tell(p_job_ids);
+        IF v_tell.ids IS NOT NULL THEN
+            PERFORM longhaul.make_deliveries(v_tell.ids, v_tell.clients, v_tell.traces);
+        END IF;
     END IF;
 END
 $$;
