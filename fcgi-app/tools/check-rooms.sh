@@ -3,6 +3,8 @@
 #   common/   knows neither api nor worker nor runner
 #   api/      alone speaks FastCGI; nobody includes another room's headers
 #   libpq     is known to the database files of common and to the handlers with transactions of their own
+#   courier/  alone reads what strangers answer: it knows neither the database nor secrets
+#   libcurl   is known to the courier, the check of webhooks' URLs and the handlers; c-ares to the courier
 #   sql/      alone names tables: C calls functions of schema longhaul
 set -eu
 cd "$(dirname "$0")/../.."
@@ -31,11 +33,18 @@ not_db() { files $src | grep -vE "^($db_files|$src/common/pgarray|$src/handlers/
 {
 	breach 'only api includes FastCGI headers' "$(includes 'fcgi' $(files $src | grep -v "^$src/api/"))"
 	breach 'only the database files include libpq' "$(includes 'libpq|postgres_ext|pg_' $(not_db))"
-	breach 'common knows no other room' "$(includes '(\.\./)?(api|worker|runner|handlers)/' $(files $src/common))"
-	breach 'api knows no other room than common' "$(includes '(\.\./)?(worker|runner|handlers)/' $(files $src/api))"
-	breach 'worker knows no other room than common' "$(includes '(\.\./)?(api|runner|handlers)/' $(files $src/worker))"
+	breach 'common knows no other room' "$(includes '(\.\./)?(api|worker|runner|handlers|courier)/' $(files $src/common))"
+	breach 'api knows no other room than common' "$(includes '(\.\./)?(worker|runner|handlers|courier)/' $(files $src/api))"
+	breach 'worker knows no other room than common' "$(includes '(\.\./)?(api|runner|handlers|courier)/' $(files $src/worker))"
 	breach 'runner and handlers know neither api nor worker' \
-		"$(includes '(\.\./)?(api|worker)/' $(files $src/runner $src/handlers))"
+		"$(includes '(\.\./)?(api|worker|courier)/' $(files $src/runner $src/handlers))"
+	breach 'courier knows no other room than common' \
+		"$(includes '(\.\./)?(api|worker|runner|handlers)/' $(files $src/courier))"
+	breach 'courier knows neither the database nor secrets' \
+		"$(includes '(common/)?(db|pgarray|webhook_sign)|openssl/' $(files $src/courier))"
+	breach 'only the courier, the check of URLs and handlers include libcurl' \
+		"$(includes 'curl/' $(files $src | grep -vE "^$src/(courier/|handlers/|common/webhook_url)"))"
+	breach 'only the courier includes c-ares' "$(includes 'ares' $(files $src | grep -v "^$src/courier/"))"
 	breach 'handlers know the runner through <longhaul/handler.h>' "$(includes '(\.\./)?runner/' $(files $src/handlers))"
 }
 
