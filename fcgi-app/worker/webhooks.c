@@ -394,7 +394,7 @@ static void claim_step(int64_t now)
 {
 	int64_t at = w.wake ? w.claimed_at : w.claim_at;
 
-	if (worker.draining || w.claiming || !db_up(worker.webhook))
+	if (!lease_holds(now) || worker.draining || w.claiming || !db_up(worker.webhook))
 		return;
 	/* So much waits to be reported that more would only add to it; and then it goes on. */
 	if (shares_room() == 0 || !courier_up() ||
