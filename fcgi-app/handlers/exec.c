@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/session.h"
 #include "common/times.h"
 #include "exec.h"
 
@@ -179,7 +180,7 @@ static void attend(struct exec_run *run)
 }
 
 /*
- * After the command's end: kills what it left running, takes what still stands in the pipes (no
+ * After the command's end: kills what it left running, also what has left its group or session, takes what still stands in the pipes (no
  * more: whoever fled from the group may write forever), and reaps it. Returns its wait status.
  */
 static int finish(struct exec_run *run)
@@ -200,6 +201,9 @@ static int finish(struct exec_run *run)
 	close_end(&run->child.pidfd);
 	while (waitpid(run->child.pid, &status, 0) < 0 && errno == EINTR)
 		;
+	if (!children_end())
+		log_warning("processes that a command left behind can't be killed job=%s",
+			    lh_job_info(run->job)->id);
 	return status;
 }
 

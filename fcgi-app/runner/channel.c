@@ -30,6 +30,7 @@ int64_t mono_us(void)
 void channel_lost(void)
 {
 	session_kill(getpid(), getpid()); /* the runner leads a session of its own */
+	children_end();                   /* and is the parent of what has left it */
 	_exit(1);
 }
 

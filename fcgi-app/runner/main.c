@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "common/exit_codes.h"
 #include "common/log.h"
@@ -135,5 +136,6 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	signals_setup();
+	prctl(PR_SET_CHILD_SUBREAPER, 1); /* what a command leaves behind becomes our child */
 	return serve(&runner);
 }

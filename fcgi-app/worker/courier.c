@@ -40,6 +40,11 @@ static struct {
 	courier_died_fn *died;
 } c = { .fd = -1 };
 
+bool courier_is(pid_t pid)
+{
+	return c.pid == pid;
+}
+
 bool courier_up(void)
 {
 	return c.fd >= 0;

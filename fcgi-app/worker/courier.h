@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "common/wire_courier.h"
 
@@ -19,6 +20,7 @@ void courier_close(void);
 /* Starts it, and again when it has died, after a wait that grows while it doesn't stay. */
 void courier_step(int64_t now);
 
+bool courier_is(pid_t pid);
 bool courier_up(void); /* it takes posts */
 void courier_post(uint32_t ticket, const struct wire_post *post);
 void courier_forget(uint32_t ticket);

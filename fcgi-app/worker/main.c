@@ -29,6 +29,7 @@
 #include "settings.h"
 #include "spool.h"
 #include "stream.h"
+#include "strays.h"
 #include "type.h"
 #include "webhooks.h"
 #include "worker.h"
@@ -72,6 +73,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
 	count_file_step(now, false);
 	jobs_trim_step(now);
 	reload_step();
+	strays_step(now);
 	if (worker.life == LIFE_OVER)
 		ev_break(loop, EVBREAK_ALL);
 	ev_timer_stop(loop, &wake_timer);
@@ -191,6 +193,7 @@ static void run(void)
 	ev_signal_start(worker.loop, &intr);
 	ev_signal_init(&hup, on_hangup, SIGHUP);
 	ev_signal_start(worker.loop, &hup);
+	strays_open();
 	pool_open();
 	webhooks_open();
 	connect_all();
@@ -228,6 +231,7 @@ int main(int argc, char **argv)
 	log_info("ended jobs=%lld", (long long)finish_count());
 	pool_close();
 	webhooks_close();
+	strays_close();
 	disconnect_all();
 	jobs_drop_all();
 	spool_close();

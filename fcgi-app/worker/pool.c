@@ -64,6 +64,16 @@ static void reap(struct runner *r, int64_t unused)
 		runner_died(r, status);
 }
 
+bool pool_has(pid_t pid)
+{
+	for (size_t i = 0; i < types.n; i++)
+		for (struct link *l = types.v[i]->runners.next; l != &types.v[i]->runners;
+		     l = l->next)
+			if (LIST_ENTRY(l, struct runner, link)->pid == pid)
+				return true;
+	return false;
+}
+
 static void on_child(struct ev_loop *loop, ev_signal *w, int revents)
 {
 	(void)loop;

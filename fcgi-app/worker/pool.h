@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "job.h"
 
@@ -14,6 +15,8 @@ struct runner;
 
 void pool_open(void); /* begins to watch for children that end */
 void pool_step(int64_t now);
+/* Whether this is one of our runners. */
+bool pool_has(pid_t pid);
 /* Runners have got work: they are to be looked at each tick_ms. */
 void pool_watch(int64_t now);
 

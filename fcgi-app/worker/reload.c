@@ -311,6 +311,11 @@ static _Noreturn void become_check(int out, pid_t parent)
 	_exit(ok ? 0 : 1);
 }
 
+bool reload_is(pid_t pid)
+{
+	return check.pid == pid;
+}
+
 static bool same_file(const struct stat *a, const struct stat *b)
 {
 	return a->st_ino == b->st_ino && a->st_size == b->st_size &&
