@@ -229,6 +229,8 @@ BEGIN
         v_bytes := NULL;
     END IF;
 
+    -- Progress that is just being stored would make a new version of the row, which finish_batch takes for another.
+    PERFORM FROM longhaul.lease l WHERE l.job_id = p_job_id FOR UPDATE;
     SELECT min(f.code), array_agg(f.waiter), array_agg(p_job_id) INTO v_code, v_waiters, v_jobs
       FROM longhaul.finish_batch(p_boot, ARRAY[p_job_id], ARRAY[p_fence], ARRAY[1::smallint], ARRAY[p_ran_ms],
                                  ARRAY['application/json'], ARRAY[v_bytes], ARRAY[v_total], ARRAY[NULL::text],
