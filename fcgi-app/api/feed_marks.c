@@ -11,18 +11,17 @@ void feed_marks_begin(struct feed_marks *m, int64_t now)
 	m->begun = true;
 	m->horizon = (struct feed_mark){ now - FEED_RECENT_MS, -1, 0 };
 	m->recent[0] = m->recent[1] = m->horizon;
-	m->whole_at = now;
+	m->looked_at = m->whole_at = now;
 }
 
 struct feed_mark feed_marks_since(struct feed_marks *m)
 {
 	const struct feed_mark *recent = &m->recent[0];
-	int64_t last = m->n > 0 ? m->v[m->n - 1].at : m->horizon.at;
 
 	/* Behind an old transaction the way back grows and grows: it is gone when that has ended, and now
 	 * and then, in a share of the time. */
 	m->whole = m->behind || m->horizon.at >= recent->at ||
-		   last - m->whole_at >= (last - m->horizon.at) / 4;
+		   m->looked_at - m->whole_at >= (m->looked_at - m->horizon.at) / 4;
 	return m->whole ? m->horizon : *recent;
 }
 
@@ -50,6 +49,7 @@ void feed_marks_looked(struct feed_marks *m, struct feed_mark mark, int64_t xmin
 {
 	int k = settled(m, xmin);
 
+	m->looked_at = mark.at;
 	m->behind = k > 0 && !m->whole;
 	if (m->whole) {
 		m->whole_at = mark.at;

@@ -28,7 +28,7 @@ struct feed_marks {
 	int n;
 	bool whole;       /* the look under way goes back to the horizon */
 	bool behind;      /* the horizon could be moved */
-	int64_t whole_at; /* database's time of the last that did */
+	int64_t looked_at, whole_at; /* database's time of the last look, and of the last that did */
 };
 
 /* Nothing is known yet: the first look goes back FEED_RECENT_MS from `now` (the database's time). */
