@@ -174,7 +174,7 @@ start_nginx()
 	for n in $(seq $api_processes); do
 		servers="$servers${servers:+\\n}\\tserver unix:$run/api-$n.sock max_fails=0;"
 	done
-	as_user mkdir -p "$demo/nginx/longhaul"
+	as_user mkdir -p "$demo/nginx/longhaul" "$demo/www"
 	for n in "$top"/nginx/longhaul-*.conf; do
 		sed -e '/^\tserver unix:.*api-2\.sock/d' -e "/^\tserver unix:.*api-1\.sock/s#.*#$servers#" \
 			-e "s#^\tfastcgi_param LONGHAUL_CLIENT '';#\tfastcgi_param LONGHAUL_CLIENT \$longhaul_demo_client;#" \

@@ -3,14 +3,13 @@
 import json
 import signal
 import subprocess
-import threading
 import time
 
 import pytest
 
 from harness import fcgi, load, sse
 from harness.api import assert_problem
-from harness.env import scaled, wait_until
+from harness.env import SANITIZED, scaled, wait_until
 from harness.sse import Direct, Stream
 
 UNKNOWN = "01a2087d-d650-728c-97f1-bca0dc1c81f9"
@@ -338,6 +337,45 @@ def test_before_the_types_are_known(make_stack, own_cluster):
         come_back(stream, 3000)
     assert fcgi.ask(stack.socket(1), fcgi.whole("GET", f"/v1/idles/{UNKNOWN}"))[0] == 503
     own_cluster.start()
+
+
+# ---- numbers ----
+
+@pytest.mark.heavy
+@pytest.mark.limit(240)
+def test_five_thousand_streams_on_one_process(make_stack):
+    """On 2,500 jobs: small in memory, and one statement a tick, however many there are."""
+    many = scaled(5000, 500)
+    stack = make_stack(apis=1, workers=0, types=("test.idle",))
+    stack.sql("ALTER SYSTEM SET track_functions = 'pl'")
+    stack.sql("SELECT pg_reload_conf()")
+    ids = [row[0] for row in stack.query(
+        "SELECT longhaul.submit('test.idle', '{}', p_client => 'c')::text FROM generate_series(1, %s)", [many // 2])]
+    streams = [Direct(stack.socket(1), f"/v1/idles/{ids[n % len(ids)]}/events", client="c") for n in range(many)]
+    for s in streams:
+        assert s.next().json()["status"] == "Queued"
+    if not SANITIZED:
+        assert stack.apis[0].memory_peak() < 200 << 20
+
+    def ticks():
+        return stack.value("SELECT coalesce(sum(calls), 0) FROM pg_stat_user_functions WHERE funcname = 'changed_batch'")
+
+    def registered():
+        return stack.value("SELECT count(*) FROM longhaul.waiter") == len(ids)
+
+    wait_until(registered, 30, "all jobs to be registered")
+    # Whatever the load does to their pace: far fewer statements than jobs, and no more than four a second.
+    begun, before = time.monotonic(), ticks()
+    wait_until(lambda: ticks() - before >= 4, 30, "some ticks")
+    assert ticks() - before <= 4 * (time.monotonic() - begun) + 6
+    for i in ids[::7]:
+        assert stack.value("SELECT longhaul.cancel_job(%s, 'c')", [i]) == 1
+    canceled = set(ids[::7])
+    for n, s in enumerate(streams):
+        if ids[n % len(ids)] in canceled:
+            assert [e.json()["status"] for e in s.rest(60)] == ["Canceled"]
+        s.close()
+    wait_until(lambda: requests_of(stack, 1) <= 130, 30, "the connections to be closed")
 
 
 # ---- through nginx ----
