@@ -53,7 +53,7 @@ struct exec_child {
 	int in, out, err, progress; /* our ends of the pipes, not blocking; -1: closed */
 };
 
-/* Starts the command for the job. False: what failed, for the log, and errno. */
+/* Starts the command for the job, or, if that is NULL, for any number of them. False: what failed, for the log, and errno. */
 bool exec_spawn(const struct exec_config *config, const struct lh_job_info *job,
 		struct exec_child *child, const char **failed);
 

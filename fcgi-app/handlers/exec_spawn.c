@@ -47,22 +47,12 @@ static void env_put_known(char **env, const char *name, const char *value)
 		env_put(env, mem_printf("%s=%s", name, value));
 }
 
-/* Made new for each job: nothing of the worker's own is in it. */
-static char **environment(const struct exec_config *config, const struct lh_job_info *job)
+static void put_job(char **env, const struct lh_job_info *job)
 {
-	size_t n = 0;
-	char **env, deadline[RFC3339_TEXT] = "";
+	char deadline[RFC3339_TEXT] = "";
 
-	while (config->variables[n])
-		n++;
-	env = mem_zalloc((n + 16) * sizeof(*env));
 	if (job->deadline_ms > 0)
 		rfc3339_format(job->deadline_ms, deadline);
-	env_put_known(env, "PATH", PATH_DEFAULT);
-	env_put_known(env, "HOME", config->home);
-	env_put_known(env, "LANG", "C.UTF-8");
-	for (n = 0; config->variables[n]; n++)
-		env_put(env, mem_strdup(config->variables[n]));
 	env_put_known(env, "LONGHAUL_JOB_ID", job->id);
 	env_put_known(env, "LONGHAUL_TYPE", job->type);
 	env_put_known(env, "LONGHAUL_CLIENT", job->client);
@@ -71,6 +61,24 @@ static char **environment(const struct exec_config *config, const struct lh_job_
 	env_put_known(env, "LONGHAUL_MEDIA_TYPE", job->media_type);
 	env_put_known(env, "LONGHAUL_REQUEST_ID", job->request_id);
 	env_put_known(env, "TRACEPARENT", job->traceparent);
+}
+
+/* Made new for each command: nothing of the worker's own is in it. */
+static char **environment(const struct exec_config *config, const struct lh_job_info *job)
+{
+	size_t n = 0;
+	char **env;
+
+	while (config->variables[n])
+		n++;
+	env = mem_zalloc((n + 16) * sizeof(*env));
+	env_put_known(env, "PATH", PATH_DEFAULT);
+	env_put_known(env, "HOME", config->home);
+	env_put_known(env, "LANG", "C.UTF-8");
+	for (n = 0; config->variables[n]; n++)
+		env_put(env, mem_strdup(config->variables[n]));
+	if (job)
+		put_job(env, job);
 	return env;
 }
 

@@ -12,6 +12,9 @@ extern const struct lh_handler lh_handler_noop;
 /* Runs a command: input on its stdin, result from its stdout. */
 extern const struct lh_handler lh_handler_exec;
 
+/* Runs jobs by a command that is started once and takes one after the other. */
+extern const struct lh_handler lh_handler_command_loop;
+
 /* Loads accounts (NDJSON, a JSON array, CSV) into the database. */
 extern const struct lh_handler lh_handler_bulk_import;
 

@@ -11,8 +11,8 @@
 #include "plugin.h"
 
 static const struct lh_handler *const handlers[] = {
-	&lh_handler_noop, &lh_handler_exec, &lh_handler_bulk_import,
-	&lh_handler_sql,  &lh_handler_http,
+	&lh_handler_noop,         &lh_handler_exec, &lh_handler_bulk_import,
+	&lh_handler_command_loop, &lh_handler_sql,  &lh_handler_http,
 };
 
 const struct lh_handler *handler_find(const char *name, const char **why)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include <ev.h>
 
@@ -155,18 +156,38 @@ void pool_kill_all(void)
 	each_runner(dismiss, 0);
 }
 
-static void wait_and_free(struct runner *r, int64_t unused)
+/* An idle one is told to end, so that its handler can clean up. */
+static void let_go(struct runner *r, int64_t unused)
 {
 	(void)unused;
-	if (r->state != RUNNER_DEAD)
+	if (r->state == RUNNER_READY && r->n_jobs == 0)
+		runner_close(r);
+	else if (r->state < RUNNER_CLOSING)
+		dismiss(r, 0);
+}
+
+/* Has as much time as a handler that is told to stop. */
+static void wait_and_free(struct runner *r, int64_t began)
+{
+	const struct timespec pause = { .tv_nsec = 2000000 };
+	siginfo_t info = { 0 };
+
+	while (r->state != RUNNER_DEAD && info.si_pid == 0 &&
+	       mono_ms() < began + r->type->cfg.grace_ms &&
+	       waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0)
+		if (info.si_pid == 0)
+			nanosleep(&pause, NULL);
+	if (r->state != RUNNER_DEAD) {
+		dismiss(r, 0);
 		waitpid(r->pid, NULL, 0);
+	}
 	runner_free(r);
 }
 
 void pool_close(void)
 {
-	pool_kill_all();
-	each_runner(wait_and_free, 0);
+	each_runner(let_go, 0);
+	each_runner(wait_and_free, mono_ms());
 }
 
 /* ---- ends of jobs ----------------------------------------------------------------------------- */

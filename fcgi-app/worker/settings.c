@@ -87,7 +87,7 @@ static const struct opt worker_opts[] = {
 
 static const struct opt type_opts[] = {
 	OPT_STR("type", "handler", struct type, cfg.handler, "",
-		"Who does the work: noop, exec, bulk-import, sql or http; or a shared object: see [worker] handlers_dir."),
+		"Who does the work: noop, exec, command-loop, bulk-import, sql or http; or a shared object: see [worker] handlers_dir."),
 	OPT_NUM("type", "slots", struct type, cfg.slots, "1", 1, 1000,
 		"Most jobs that run at a time on this host."),
 	OPT_NUM("type", "timeout_ms", struct type, cfg.timeout_ms, "0", 0, INT_MAX,
@@ -106,6 +106,10 @@ static const struct handler_keys {
 	{ "exec",
 	  { "command", "environment", "directory", "user", "result_type", "show_stderr",
 	    "rlimit_as", "rlimit_cpu_s", "rlimit_nofile", "rlimit_fsize" } },
+	{ "command-loop",
+	  { "command", "environment", "directory", "user", "result_type", "show_stderr",
+	    "rlimit_as", "rlimit_cpu_s", "rlimit_nofile", "rlimit_fsize", "work_dir",
+	    "start_ms" } },
 	{ "bulk-import", { "database" } },
 	{ "http",
 	  { "url", "method", "headers", "success", "try_again", "connect_timeout_ms",
@@ -255,6 +259,7 @@ static const struct opt_kind kinds[] = {
 		.help = "A job type that this host serves, by its name in the database. Further keys belong to the "
 			"handler. exec: command (a program and its arguments), environment (A=b …), directory, user, "
 			"result_type, show_stderr, rlimit_as, rlimit_cpu_s, rlimit_nofile, rlimit_fsize. "
+			"command-loop: the same, work_dir, start_ms. "
 			"bulk-import: database (a connection string). sql: function (SCHEMA.FUNCTION), database, result_type, "
 			"input_max. http: url, method, headers, success, try_again, connect_timeout_ms, retry_after_max_ms, "
 			"redirects, ca_file, unix_socket.",
