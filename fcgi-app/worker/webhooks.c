@@ -26,27 +26,13 @@
 #include "list.h"
 #include "settings.h"
 #include "webhook_policy.h"
+#include "webhook_report.h"
 #include "webhook_share.h"
 #include "worker.h"
 
-#define RETRY_MIN_MS 50
-#define RETRY_MAX_MS 2000
+#define RETRY_MS 500
 #define ENDED_APART_MS 50 /* least time between claims that jobs' ends ask for */
-#define REFUSED_MAX 20    /* times that the database may refuse a single report */
 #define SECRETS 3
-
-struct delivery {
-	struct link link;
-	struct uuid id;
-	int64_t fence;
-	int attempt;
-	uint32_t ticket;
-	struct share *share;
-	bool slow;
-	int64_t started, started_unix; /* monotonic; wall clock */
-	struct webhook_outcome out;
-	int32_t duration_ms;
-};
 
 /* A claim whose answer was lost. */
 struct ghost {
@@ -57,10 +43,9 @@ struct ghost {
 static struct {
 	struct webhook_schedule schedule;
 	struct link posted; /* the oldest first */
-	struct link ended;
 	struct delivery *by_ticket[WIRE_POST_TICKETS];
 	uint32_t next_ticket;
-	int n_posted, n_ended;
+	int n_posted;
 
 	/* the claim */
 	bool claiming, wake;
@@ -70,28 +55,11 @@ static struct {
 	bool has_lane;
 	struct uuid lane; /* where the last claim ended */
 	struct ghost *ghosts;
-
-	/* the report */
-	struct delivery **batch;
-	int n_batch, batch_limit, refused;
-	bool forgotten; /* it belongs to a lost lease */
-	int64_t report_at;
-	int report_wait_ms;
 } w;
-
-static const char *text_of(const struct delivery *d)
-{
-	static char text[UUID_TEXT + 40];
-	char id[UUID_TEXT];
-
-	uuid_format(&d->id, id);
-	snprintf(text, sizeof(text), "webhook-id=%s attempt=%d", id, d->attempt);
-	return text;
-}
 
 bool webhooks_idle(void)
 {
-	return w.n_posted == 0 && w.n_ended == 0 && (w.n_batch == 0 || w.forgotten) && !w.claiming;
+	return w.n_posted == 0 && reports_idle() && !w.claiming;
 }
 
 void webhooks_wake(void)
@@ -109,7 +77,7 @@ void webhooks_jobs_ended(void)
 
 void webhooks_up(void)
 {
-	w.report_at = 0;
+	reports_up();
 	w.wake = true;
 }
 
@@ -121,10 +89,9 @@ static void ended(struct delivery *d, bool judge)
 	w.by_ticket[d->ticket % WIRE_POST_TICKETS] = NULL;
 	list_remove(&d->link);
 	w.n_posted--;
-	list_append(&w.ended, &d->link);
-	w.n_ended++;
 	share_end(d->share, d->slow, judge);
 	d->share = NULL;
+	report_add(d);
 }
 
 static void on_posted(uint32_t ticket, const struct wire_posted *posted)
@@ -136,11 +103,11 @@ static void on_posted(uint32_t ticket, const struct wire_posted *posted)
 	d->duration_ms = posted->duration_ms;
 	d->out = webhook_judge(&w.schedule, d->attempt, posted);
 	if (d->out.verdict == WEBHOOK_DELIVERED)
-		log_debug("webhook delivered %s status=%d ms=%d", text_of(d), posted->status,
+		log_debug("webhook delivered %s status=%d ms=%d", delivery_text(d), posted->status,
 			  (int)posted->duration_ms);
 	else
 		log_info("webhook not delivered %s verdict=%d error=%s status=%d ms=%d: %s",
-			 text_of(d), (int)d->out.verdict, d->out.error, posted->status,
+			 delivery_text(d), (int)d->out.verdict, d->out.error, posted->status,
 			 (int)posted->duration_ms, posted->detail);
 	if (posted->duration_ms >= config.webhook.slow_ms && !d->slow) {
 		d->slow = true;
@@ -255,8 +222,7 @@ static void take(const PGresult *res, int row)
 						    : share_begin(dbr_text(res, row, CLIENT, NULL));
 	if (!d->share) {
 		d->out.verdict = WEBHOOK_RELEASED;
-		list_append(&w.ended, &d->link);
-		w.n_ended++;
+		report_add(d);
 		return;
 	}
 	while (w.by_ticket[w.next_ticket % WIRE_POST_TICKETS] || w.next_ticket == 0)
@@ -288,7 +254,7 @@ static void claim_done(void *ctx, const struct db_result *r)
 		return;
 	if (r->outcome != DB_OK) {
 		w.wake = true;
-		w.retry_at = mono_ms() + RETRY_MAX_MS / 4;
+		w.retry_at = mono_ms() + RETRY_MS;
 		if (r->outcome == DB_ERROR)
 			log_warning("claiming webhooks failed sqlstate=%s: %s", r->sqlstate,
 				    r->message);
@@ -397,8 +363,7 @@ static void claim_step(int64_t now)
 	if (!lease_holds(now) || worker.draining || w.claiming || !db_up(worker.webhook))
 		return;
 	/* So much waits to be reported that more would only add to it; and then it goes on. */
-	if (shares_room() == 0 || !courier_up() ||
-	    w.n_ended + w.n_batch > config.webhook.concurrency)
+	if (shares_room() == 0 || !courier_up() || reports_waiting() > config.webhook.concurrency)
 		return;
 	if (at < w.retry_at)
 		at = w.retry_at;
@@ -408,135 +373,6 @@ static void claim_step(int64_t now)
 		release_ghost();
 	else
 		send_claim(now);
-}
-
-/* ---- the report ------------------------------------------------------------------------------- */
-
-/* Back to the front, in the old order. */
-static void put_back(void)
-{
-	for (int i = w.n_batch - 1; i >= 0; i--) {
-		list_prepend(&w.ended, &w.batch[i]->link);
-		w.n_ended++;
-	}
-	w.n_batch = 0;
-}
-
-static void free_batch(void)
-{
-	for (int i = 0; i < w.n_batch; i++)
-		free(w.batch[i]);
-	w.n_batch = 0;
-}
-
-static void not_reported(const struct db_result *r)
-{
-	w.report_wait_ms = w.report_wait_ms == 0 ? RETRY_MIN_MS : 2 * w.report_wait_ms;
-	if (w.report_wait_ms > RETRY_MAX_MS)
-		w.report_wait_ms = RETRY_MAX_MS;
-	w.report_at = mono_ms() + w.report_wait_ms;
-	if (r->outcome != DB_ERROR || db_is_outage(r)) {
-		put_back();
-		return;
-	}
-	log_warning("reporting webhooks failed rows=%d sqlstate=%s: %s", w.n_batch, r->sqlstate,
-		    r->message);
-	/* One row at fault must not hold up the others. */
-	if (w.n_batch == 1 && ++w.refused > REFUSED_MAX) {
-		log_error("the report of a webhook is given up %s", text_of(w.batch[0]));
-		w.refused = 0;
-		free_batch();
-		return;
-	}
-	w.batch_limit = 1;
-	put_back();
-}
-
-static void reported(void *ctx, const struct db_result *r)
-{
-	(void)ctx;
-	if (w.forgotten) {
-		w.forgotten = false;
-		free_batch();
-		return;
-	}
-	if (r->outcome != DB_OK) {
-		not_reported(r);
-		return;
-	}
-	for (int i = 0; i < dbr_rows(r->res); i++) {
-		int at = dbr_int4(r->res, i, 0) - 1;
-
-		if (at >= 0 && at < w.n_batch && dbr_int2(r->res, i, 1) == 0)
-			log_warning("the report of a webhook was refused, its claim is lost %s",
-				    text_of(w.batch[at]));
-	}
-	free_batch();
-	w.report_wait_ms = 0;
-	w.refused = 0;
-	w.batch_limit = config.webhook.concurrency;
-	w.wake = true; /* their lanes have room again */
-}
-
-enum { IDS, FENCES, VERDICTS, STATUSES, ERRORS, DURATIONS, STARTED, RETRIES, N_ARRAYS };
-
-static void add_row(struct pgarray *a, const struct delivery *d)
-{
-	bool tried = d->out.verdict != WEBHOOK_RELEASED;
-
-	pga_uuid(&a[IDS], &d->id);
-	pga_int8(&a[FENCES], d->fence);
-	pga_int2(&a[VERDICTS], (int16_t)d->out.verdict);
-	if (d->out.status > 0)
-		pga_int4(&a[STATUSES], d->out.status);
-	else
-		pga_null(&a[STATUSES]);
-	pga_text(&a[ERRORS], d->out.error);
-	if (tried)
-		pga_int4(&a[DURATIONS], d->duration_ms);
-	else
-		pga_null(&a[DURATIONS]);
-	pga_int8(&a[STARTED], d->started_unix);
-	pga_int8(&a[RETRIES], d->out.retry_ms);
-}
-
-static void send_report(void)
-{
-	static const char sql[] =
-		"SELECT ord, code FROM longhaul.webhook_finish_batch($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-	static const enum db_type elem[N_ARRAYS] = { DB_UUID, DB_INT8, DB_INT2, DB_INT4,
-						     DB_TEXT, DB_INT4, DB_INT8, DB_INT8 };
-	struct pgarray arrays[N_ARRAYS];
-	struct db_params p = { 0 };
-
-	for (int i = 0; i < N_ARRAYS; i++)
-		pga_init(&arrays[i], elem[i]);
-	while (w.n_batch < w.batch_limit && !list_empty(&w.ended)) {
-		struct delivery *d = LIST_ENTRY(w.ended.next, struct delivery, link);
-
-		list_remove(&d->link);
-		w.n_ended--;
-		w.batch[w.n_batch++] = d;
-		add_row(arrays, d);
-	}
-	dbp_uuid(&p, &worker.boot);
-	for (int i = 0; i < N_ARRAYS; i++) {
-		dbp_array(&p, &arrays[i]);
-		pga_free(&arrays[i]);
-	}
-	if (!db_query(worker.webhook, sql, &p, reported, NULL))
-		put_back();
-	db_params_free(&p);
-}
-
-static void report_step(int64_t now)
-{
-	if (w.n_ended == 0 || w.n_batch > 0 || !db_up(worker.webhook))
-		return;
-	if (now >= w.report_at)
-		send_report();
-	else
-		worker_wake_at(w.report_at);
 }
 
 /* ---- start and end ---------------------------------------------------------------------------- */
@@ -562,14 +398,12 @@ bool webhooks_check(char *err, size_t errsize)
 void webhooks_open(void)
 {
 	list_init(&w.posted);
-	list_init(&w.ended);
+	reports_open(config.webhook.concurrency);
 	if (!config.webhook.enabled)
 		return;
 	(void)webhook_schedule_parse(&w.schedule, config.webhook.schedule_ms); /* was checked */
 	w.schedule.jitter_percent = config.webhook.jitter_percent;
 	w.schedule.retry_after_max_ms = config.webhook.retry_after_max_ms;
-	w.batch_limit = config.webhook.concurrency;
-	w.batch = mem_alloc((size_t)w.batch_limit * sizeof(struct delivery *));
 	shares_open(config.webhook.concurrency);
 	courier_open(on_posted, on_courier_died);
 }
@@ -578,14 +412,7 @@ void webhooks_forget(void)
 {
 	while (!list_empty(&w.posted))
 		release(LIST_ENTRY(w.posted.next, struct delivery, link));
-	while (!list_empty(&w.ended)) {
-		struct delivery *d = LIST_ENTRY(w.ended.next, struct delivery, link);
-
-		list_remove(&d->link);
-		free(d);
-	}
-	w.n_ended = 0;
-	w.forgotten = w.n_batch > 0;
+	reports_forget();
 	while (w.ghosts) {
 		struct ghost *g = w.ghosts;
 
@@ -599,8 +426,7 @@ void webhooks_close(void)
 	if (!config.webhook.enabled)
 		return;
 	webhooks_forget();
-	free_batch();
-	free(w.batch);
+	reports_close();
 	courier_close();
 	shares_close();
 }
@@ -613,6 +439,6 @@ void webhooks_step(int64_t now)
 	if (worker.life != LIFE_LIVE)
 		return;
 	find_slow(now);
-	report_step(now);
+	reports_step(now);
 	claim_step(now);
 }
