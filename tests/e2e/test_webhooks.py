@@ -7,6 +7,7 @@ import collections
 import contextlib
 import hashlib
 import hmac
+import itertools
 import json
 import os
 import pathlib
@@ -299,7 +300,7 @@ def test_bad_answers(stack, client, kind):
         wait_state(stack, delivery, DELIVERED)
         first, second = receiver.requests
         assert second.headers["webhook-id"] == first.headers["webhook-id"]
-        assert second.at - first.at < (TIMEOUT / 1000 + 1) * env.PATIENCE
+        assert second.at - first.at < (TIMEOUT / 1000 + 8) * env.PATIENCE
         assert receiver.sent < 50 << 20
     assert tries(stack, delivery) == [result, (204, None)]
 
@@ -405,17 +406,24 @@ def test_next_address_when_nobody_listens_at_the_first(stack, client):
 
 # ---- who waits for whom -----------------------------------------------------------------------------
 
+def at_once(requests):
+    """How many of the requests, all of which hung until their time was out, were there at a time. Half of that time
+    is taken, for they may be noticed late on a busy machine."""
+    changes = sorted([(r.at, 1) for r in requests] + [(r.at + TIMEOUT / 2000, -1) for r in requests])
+    return max(itertools.accumulate(change for _, change in changes))
+
+
 def test_slow_endpoints_of_one_client_delay_no_other(stack, client):
     """All that one client has hangs; another's delivery arrives meanwhile."""
     with Receiver(never) as tarpit, Receiver() as quick:
         slow = [subscribe(stack, client, tarpit.url(f"/{n}")) for n in range(6)]
-        hanging = [ping(stack, hook) for hook in slow for _ in range(4)]
-        # A quarter of the 16 slots, though 24 deliveries to 6 endpoints are due.
+        hanging = [ping(stack, hook) for hook in slow for _ in range(12)]
+        # A quarter of the 16 slots, though much is due for 6 endpoints.
         env.wait_until(lambda: tarpit.holding() == 4, 20, "the slow client's share to be used up")
         for n in range(5):
             delivery = deliver(stack, f"{client}-other-{n}", quick.url())
             wait_state(stack, delivery, DELIVERED)
-            assert tarpit.holding() <= 4
+        assert at_once(tarpit.requests) <= 4
         ended = sum(bool(tries(stack, d)) for d in hanging)
         assert ended < len(hanging), "all had been tried before the others came: nothing was tested"
         stack.sql("UPDATE longhaul.webhook SET deleted_at = now() WHERE client = %s", [client])
@@ -433,7 +441,8 @@ def test_slow_clients_leave_half_of_the_slots(stack, client):
         for n in range(3):
             delivery = deliver(stack, f"{client}-other-{n}", quick.url())
             wait_state(stack, delivery, DELIVERED)
-            assert tarpit.holding() <= 8
+        env.wait_until(lambda: len(tarpit.requests) > 32, 30, "more rounds")
+        assert at_once(tarpit.requests[16:]) <= 8
         stack.sql("UPDATE longhaul.webhook SET deleted_at = now() WHERE client LIKE %s", [client + "-%"])
 
 
