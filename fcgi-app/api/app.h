@@ -43,14 +43,14 @@ struct api_config {
 	int streams_queue;   /* 64: requests that may wait for one of them; further ones get 503 */
 	int queue_max; /* 20000: requests that may wait for a statement; further ones get 503 */
 	int tick_ms;   /* 250: parked jobs are read again this often, notified or not */
-	int types_refresh_ms;   /* 2000: job types are read again this often */
-	int history_refresh_ms; /* 10000: history() is asked at most this often */
-	int state_refresh_ms;   /* 1000: queue_state() is asked at most this often */
-	int settle_ms;          /* 5000: how long a submit with an unknown outcome is sent again */
-	int wake_ms;            /* 10: least time between two wakes of the workers */
-	int keys_max;           /* 10000: API keys remembered */
-	int keys_found_ms;      /* 10000: how long a known key is remembered */
-	int keys_unknown_ms;    /* 2000: how long an unknown key is remembered */
+	int types_refresh_ms;    /* 2000: job types are read again this often */
+	int history_refresh_ms;  /* 10000: history() is asked at most this often */
+	int state_refresh_ms;    /* 1000: queue_state() is asked at most this often */
+	int settle_ms;           /* 5000: how long a submit with an unknown outcome is sent again */
+	int wake_ms;             /* 10: least time between two wakes of the workers */
+	int keys_max;            /* 10000: API keys remembered */
+	int keys_found_ms;       /* 10000: how long a known key is remembered */
+	int keys_unknown_ms;     /* 2000: how long an unknown key is remembered */
 	int events_heartbeat_ms; /* 15000: an event stream is never silent for longer */
 	int events_pace_ms;      /* 250: least time between two events of one job on one stream */
 	int events_retry_ms;     /* 2000: after this a client whose stream broke off comes back */

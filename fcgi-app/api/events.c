@@ -30,9 +30,9 @@ struct stream {
 	struct parked parked;
 	struct stream *next, **at; /* all that are open */
 	ev_timer beat;
-	int32_t type_id;    /* of the route */
-	int64_t last_id;    /* the version in Last-Event-ID; -1 = none */
-	int64_t earliest;   /* monotonic: the next event, unless it is the last */
+	int32_t type_id;  /* of the route */
+	int64_t last_id;  /* the version in Last-Event-ID; -1 = none */
+	int64_t earliest; /* monotonic: the next event, unless it is the last */
 };
 
 static struct stream *streams;

@@ -32,9 +32,9 @@
 #include "common/mem.h"
 #include "common/times.h"
 
-#define PAGE_ROWS 200  /* jobs looked at for one page */
-#define LOOK_ROWS 200  /* most changes of one client in one look */
-#define BUSY_FACTOR 4  /* a look that takes long is followed by a pause this many times as long */
+#define PAGE_ROWS 200 /* jobs looked at for one page */
+#define LOOK_ROWS 200 /* most changes of one client in one look */
+#define BUSY_FACTOR 4 /* a look that takes long is followed by a pause this many times as long */
 
 /* Columns behind those of a job. */
 enum { C_SCANNED_TO = 24, C_AT = 24, C_LAST_SEQ, C_XID, C_XMIN };
@@ -67,9 +67,9 @@ struct feed {
 	struct feed *next, **at; /* of its client */
 	ev_timer beat;
 	enum feed_phase phase;
-	bool begun;     /* the head is sent */
-	bool asking;    /* a statement of this feed is under way */
-	bool again;     /* something was left out: another round of pages */
+	bool begun;  /* the head is sent */
+	bool asking; /* a statement of this feed is under way */
+	bool again;  /* something was left out: another round of pages */
 	bool has_before;
 	struct uuid before, low;
 	int64_t complete; /* Unix ms: of what is older nothing is missing; 0 = nothing is known */
@@ -402,7 +402,8 @@ static int by_id(const void *a, const void *b)
 static bool told_before(struct feed_client *c, const struct job_row *row)
 {
 	struct told this = { row->id, row->version };
-	const struct told *old = bsearch(&this, c->before, (size_t)c->n_before, sizeof(this), by_id);
+	const struct told *old = bsearch(&this, c->before, (size_t)c->n_before, sizeof(this),
+					 by_id);
 
 	if (c->n_now < LOOK_ROWS)
 		c->now[c->n_now++] = this;

@@ -30,7 +30,8 @@ static void add(struct feed_marks *m, struct feed_mark mark)
 {
 	int64_t age = m->n > 0 ? mark.at - m->v[0].at : 0;
 
-	if (m->n == FEED_MARKS || (m->n > 0 && mark.at - m->v[m->n - 1].at < age / (FEED_MARKS / 2)))
+	if (m->n == FEED_MARKS ||
+	    (m->n > 0 && mark.at - m->v[m->n - 1].at < age / (FEED_MARKS / 2)))
 		return;
 	m->v[m->n++] = mark;
 }

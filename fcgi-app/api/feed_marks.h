@@ -22,13 +22,14 @@ struct feed_mark {
 
 struct feed_marks {
 	bool begun;
-	struct feed_mark horizon;     /* all up to here has been seen */
-	struct feed_mark recent[2];   /* two looks, at least FEED_RECENT_MS apart */
+	struct feed_mark horizon;       /* all up to here has been seen */
+	struct feed_mark recent[2];     /* two looks, at least FEED_RECENT_MS apart */
 	struct feed_mark v[FEED_MARKS]; /* looks since the horizon, oldest first */
 	int n;
-	bool whole;       /* the look under way goes back to the horizon */
-	bool behind;      /* the horizon could be moved */
-	int64_t looked_at, whole_at; /* database's time of the last look, and of the last that did */
+	bool whole;  /* the look under way goes back to the horizon */
+	bool behind; /* the horizon could be moved */
+	int64_t looked_at,
+		whole_at; /* database's time of the last look, and of the last that did */
 };
 
 /* Nothing is known yet: the first look goes back FEED_RECENT_MS from `now` (the database's time). */

@@ -26,9 +26,9 @@ struct watched {
 	struct parked *waiters;
 	char *client;
 	bool reading, read_again, registering;
-	bool with_result;      /* the read under way asks for the result */
-	bool notified;         /* before anybody's wait had begun */
-	int64_t version;       /* what all waiters know; 0: the next tick is to bring it in any case */
+	bool with_result; /* the read under way asks for the result */
+	bool notified;    /* before anybody's wait had begun */
+	int64_t version;  /* what all waiters know; 0: the next tick is to bring it in any case */
 	uint64_t read_number;  /* of the last read */
 	int64_t registered_at; /* monotonic; 0 = never */
 	int64_t read_at;

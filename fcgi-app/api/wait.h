@@ -32,10 +32,10 @@ struct parked {
 	struct parked *next, **at; /* in the job's list */
 	ev_timer timer;
 	bool armed, time_is_up;
-	bool stays;           /* a stream: see park_watch */
-	bool until_end;       /* only the end counts, not other changes */
-	bool want_result;     /* a row that says Completed comes with its inline result */
-	int64_t seen_version; /* the version that the client knows */
+	bool stays;            /* a stream: see park_watch */
+	bool until_end;        /* only the end counts, not other changes */
+	bool want_result;      /* a row that says Completed comes with its inline result */
+	int64_t seen_version;  /* the version that the client knows */
 	uint64_t reads_before; /* a stream: reads that were begun before it */
 	/* Asked once, when the state of the queues has come, if not NULL: is the wait pointless? */
 	bool (*pointless)(struct parked *p);

@@ -93,7 +93,8 @@ static void a_look_that_went_all_the_way_moves_the_horizon_to_what_was_settled(v
 	at = now;
 	look(0); /* id 101 */
 	look(101);
-	assert_int_equal(m.horizon.at, at); /* 101 may still be open: what came after 100 isn't sure */
+	assert_int_equal(m.horizon.at,
+			 at); /* 101 may still be open: what came after 100 isn't sure */
 	look(0);
 	assert_int_equal(m.horizon.at, now - TICK);
 }
@@ -113,7 +114,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_long_transactions_it_goes_back_two_ticks),
 		cmocka_unit_test(nothing_is_forgotten_behind_an_old_transaction),
-		cmocka_unit_test(a_look_that_went_all_the_way_moves_the_horizon_to_what_was_settled),
+		cmocka_unit_test(
+			a_look_that_went_all_the_way_moves_the_horizon_to_what_was_settled),
 		cmocka_unit_test(marks_are_bounded),
 	};
 

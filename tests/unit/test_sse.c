@@ -106,9 +106,9 @@ static void framing(void **state)
 
 static void ids_of_versions(void **state)
 {
-	static const char *const bad[] = { "",    " ",    "x",    "-1", "0x1", "1 ",
-					   "1,2", "t123", "ABC",  "W/\"1\"",
-					   "1234567890abcdef" };
+	static const char *const bad[] = {
+		"", " ", "x", "-1", "0x1", "1 ", "1,2", "t123", "ABC", "W/\"1\"", "1234567890abcdef"
+	};
 	char text[SSE_ID_TEXT];
 
 	(void)state;
@@ -123,8 +123,8 @@ static void ids_of_versions(void **state)
 
 static void cursors(void **state)
 {
-	static const char *const bad[] = { "", "t", "200000001", "t0", "tx", "t-1", "t 1",
-					   "t1234567890ab", "T1" };
+	static const char *const bad[] = { "",    "t",   "200000001",     "t0", "tx",
+					   "t-1", "t 1", "t1234567890ab", "T1" };
 	char text[SSE_ID_TEXT];
 
 	(void)state;
