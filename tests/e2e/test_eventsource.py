@@ -1,12 +1,14 @@
 """Event streams as clients of others read them, through nginx, while the processes behind it are restarted
 and killed."""
 
+import collections
 import json
 import signal
 
 import pytest
 
-from harness import node
+from harness import env, node
+from harness.browser import Browser
 from harness.env import PATIENCE
 from harness.stack import Stack
 
@@ -15,14 +17,11 @@ NDJSON = "application/x-ndjson"
 
 
 @pytest.fixture(scope="module")
-def stack(cluster, tmp_path_factory):
+def stack(cluster):
     node.install()
-    folder = tmp_path_factory.mktemp("site")
     it = Stack(cluster, apis=2, workers=2, types=("accounts.bulk-import", "test.act"), api={"events_retry_ms": 300},
                worker={"lease_ms": int(2000 * PATIENCE), "beat_ms": 200, "rescue_ms": 200, "progress_ms": 20},
-               type_rows={"test.act": {"max_attempts": 5}},
-               nginx_edit=[("nginx.conf", "location / {\n\t\t\treturn 404;\n\t\t}",
-                            f"location / {{\n\t\t\troot {folder};\n\t\t\tdefault_type text/html;\n\t\t}}")])
+               type_rows={"test.act": {"max_attempts": 5}})
     try:
         yield it.start()
     finally:
@@ -180,3 +179,80 @@ def test_stream_of_an_ended_job(stack):
     with node.EventSource(url + "/events") as source:
         events = assert_ended_by_itself(source, api, url)
     assert len(events) == 1 and events[0][1]["status"] == "Failed"
+
+
+# ---- a browser ----
+
+def the_page():
+    """The page in the README, which is to work as it stands there."""
+    lines = (env.ROOT / "README.md").read_text().splitlines()
+    begin = next(n for n, line in enumerate(lines) if line.lower().startswith("    <!doctype html>"))
+    end = next(n for n in range(begin, len(lines)) if lines[n] and not lines[n].startswith("    "))
+    return "\n".join(line[4:] for line in lines[begin:end]).strip() + "\n"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    it = Browser()
+    yield it
+    it.close()
+
+
+# A second EventSource on the page's job, which is never closed by the page, and what it saw.
+WATCH = """
+    window.seen = [];
+    window.other = new EventSource(%s);
+    other.addEventListener('status', event => seen.push([event.lastEventId, JSON.parse(event.data).status]));
+"""
+
+
+@pytest.mark.limit(120)
+def test_the_page_of_the_readme(stack, browser, held_accounts, tmp_path):
+    """It imports a file and shows how far it is, while the API processes are killed and are all away."""
+    (stack.nginx.folder / "www").mkdir(exist_ok=True)
+    (stack.nginx.folder / "www" / "import.html").write_text(the_page())
+    (tmp_path / "accounts.ndjson").write_text(rows(20000, "page"))
+    trouble = ApiTrouble(stack)
+
+    page = browser.page(stack.base + "/import.html")
+    page.wait(lambda p: p.value("document.title === 'Import' && !!file.onchange"), 20, "the page")
+    page.choose_file("#file", tmp_path / "accounts.ndjson")
+    page.wait(lambda p: p.value("bar.value > 0") and "InProgress" in p.text(), 30, "progress on the page")
+    page.screenshot(env.BIN / "screenshots" / "import-running.png")
+    url = next(r["response"]["url"] for r in page.happened["Network.responseReceived"]
+               if r["response"]["mimeType"] == "text/event-stream")
+    page.value(WATCH % json.dumps(url))
+
+    def known():
+        return len(page.events())
+
+    page.wait(lambda p: p.value("seen.length") > 0, 20, "the second EventSource")
+    before = known()
+    trouble.restart_all(signal.SIGKILL)
+    page.wait(lambda p: known() >= before + 2, 30, "both streams again")
+    for daemon in stack.apis:
+        daemon.kill()
+    page.wait(lambda p: p.value("other.readyState") == node.CONNECTING, 20, "the page to notice")
+    for n, daemon in enumerate(stack.apis):
+        daemon.start()
+        stack.wait_api(n + 1)
+    held_accounts()
+    page.wait(lambda p: p.value("text.textContent").startswith("Completed"), 30, "the end on the page")
+    assert page.value("text.textContent") == "Completed 20000 rows"
+    assert page.value("bar.value") == 100
+    page.screenshot(env.BIN / "screenshots" / "import-completed.png")
+
+    # The one that wasn't closed by the page has stopped by itself, too: a 204 after the end.
+    page.wait(lambda p: p.value("other.readyState") == node.CLOSED, 20, "the second EventSource to stop")
+    seen = page.value("seen")
+    assert [status in ENDED for _, status in seen] == [False] * (len(seen) - 1) + [True]
+    assert f'W/"{seen[-1][0]}"' == stack.api().get(url.removesuffix("/events")).headers["ETag"]
+    versions = [int(number, 16) for number, _ in seen]
+    assert versions == sorted(versions)
+    connections = collections.defaultdict(list)
+    for event in page.happened["Network.eventSourceMessageReceived"]:
+        connections[event["requestId"]].append(int(event["eventId"], 16))
+    assert len(connections) >= 4
+    assert all(ids == sorted(set(ids)) for ids in connections.values()), "nothing twice on one stream"
+    assert not page.happened["Runtime.exceptionThrown"]
+    page.close()

@@ -101,7 +101,7 @@ class Browser:
         target = self.call("Target.createTarget", {"url": "about:blank"})["targetId"]
         session = self.call("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
         page = self.pages[session] = Page(self, target, session)
-        for domain in ("Page", "Runtime", "Network", "Log"):
+        for domain in ("Page", "Runtime", "Network"):
             page.call(f"{domain}.enable")
         page.call("Page.navigate", {"url": url})
         return page
@@ -135,11 +135,11 @@ class Page:
         self.browser.pump()
         return [(e["eventId"], e["data"]) for e in self.happened["Network.eventSourceMessageReceived"]]
 
-    def complaints(self):
-        """Exceptions and errors in the page's console."""
-        self.browser.pump()
-        return self.happened["Runtime.exceptionThrown"] + [
-            e for e in self.happened["Log.entryAdded"] if e["entry"]["level"] == "error"]
+    def choose_file(self, selector, path):
+        """As somebody would in the dialogue of an <input type=file>."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", {"nodeId": root, "selector": selector})["nodeId"]
+        self.call("DOM.setFileInputFiles", {"nodeId": node, "files": [str(path)]})
 
     def screenshot(self, path):
         path.parent.mkdir(parents=True, exist_ok=True)
