@@ -55,8 +55,8 @@ const struct opt webhook_opts[WEBHOOK_OPTS] = {
 	OPT_YES_NO("webhook", "enabled", D, enabled, "yes",
 		   "Whether this worker delivers webhooks."),
 	OPT_NUM("webhook", "concurrency", D, concurrency, "64", 1, 1000,
-		"Most deliveries under way at a time. One client gets a quarter of them at most, endpoints that were "
-		"slow the last time half of them."),
+		"Most deliveries under way at a time. One client gets a quarter of them at most; all clients together "
+		"whose endpoints are slow, half of them."),
 	OPT_NUM("webhook", "per_endpoint", D, per_endpoint, "4", 1, 100,
 		"Most deliveries to one endpoint at a time, by all workers together."),
 	OPT_NUM("webhook", "timeout_ms", D, timeout_ms, "15000", 10, 600000,

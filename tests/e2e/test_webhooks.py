@@ -383,7 +383,8 @@ def test_refused_addresses(stack, client, host):
     assert set(tries(stack, delivery)) == {(None, "address-refused")}
 
 
-@pytest.mark.parametrize("url", ["ftp://127.0.0.2/", "file:///etc/passwd", "http://user:pw@127.0.0.2/", "gopher://127.0.0.2/"])
+@pytest.mark.parametrize("url", ["ftp://127.0.0.2/", "file:///etc/passwd", "http://user:pw@127.0.0.2/",
+                                 "gopher://127.0.0.2/"])
 def test_bad_urls(stack, client, url):
     """The API takes none of these; but what stands in the table is not believed."""
     delivery = deliver(stack, client, url)

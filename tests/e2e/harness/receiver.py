@@ -55,7 +55,8 @@ class Receiver:
     `connected` counts connections, also those that sent nothing. With reads=False it answers whatever comes."""
 
     def __init__(self, *answers, host="127.0.0.2", port=0, tls=None, reads=True):
-        self.answers = itertools.chain(answers, itertools.repeat(answers[-1])) if answers else itertools.repeat(answer())
+        answers = answers or (answer(),)
+        self.answers = itertools.chain(answers, itertools.repeat(answers[-1]))
         self.host = host
         self.tls = tls
         self.reads = reads
