@@ -37,7 +37,7 @@
 #define BUSY_FACTOR 4 /* a look that takes long is followed by a pause this many times as long */
 
 /* Columns behind those of a job. */
-enum { C_SCANNED_TO = 24, C_AT = 24, C_LAST_SEQ, C_XID, C_XMIN };
+enum { C_SCANNED_TO = JOB_COLUMNS, C_AT = JOB_COLUMNS, C_LAST_SEQ, C_XID, C_XMIN };
 
 /* One change that a look brought. */
 struct told {

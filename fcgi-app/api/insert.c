@@ -21,7 +21,7 @@
 
 const char insert_sql[] =
 	"SELECT * FROM longhaul.submit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
-	"$14, $15, $16)";
+	"$14, $15, $16, $17)";
 
 static struct app *owner;
 static struct lane fresh;
@@ -31,18 +31,30 @@ static size_t n_doubtful;
 static ev_timer settle_timer;
 
 static struct pgarray ids, type_ids, clients, priorities, run_ats, media_types, inputs, sizes, keys,
-	fingerprints, waiters, traceparents, request_ids, webhooks, base_urls, problem_bases;
+	fingerprints, waiters, traceparents, request_ids, webhooks, base_urls, problem_bases,
+	start_bys;
 
 static struct {
 	struct pgarray *array;
 	enum db_type elem;
 } const arrays[] = {
-	{ &ids, DB_UUID },           { &type_ids, DB_INT4 },       { &clients, DB_TEXT },
-	{ &priorities, DB_INT2 },    { &run_ats, DB_TIMESTAMPTZ }, { &media_types, DB_TEXT },
-	{ &inputs, DB_BYTEA },       { &sizes, DB_INT8 },          { &keys, DB_TEXT },
-	{ &fingerprints, DB_BYTEA }, { &waiters, DB_INT8 },        { &traceparents, DB_TEXT },
-	{ &request_ids, DB_TEXT },   { &webhooks, DB_TEXT },       { &base_urls, DB_TEXT },
+	{ &ids, DB_UUID },
+	{ &type_ids, DB_INT4 },
+	{ &clients, DB_TEXT },
+	{ &priorities, DB_INT2 },
+	{ &run_ats, DB_TIMESTAMPTZ },
+	{ &media_types, DB_TEXT },
+	{ &inputs, DB_BYTEA },
+	{ &sizes, DB_INT8 },
+	{ &keys, DB_TEXT },
+	{ &fingerprints, DB_BYTEA },
+	{ &waiters, DB_INT8 },
+	{ &traceparents, DB_TEXT },
+	{ &request_ids, DB_TEXT },
+	{ &webhooks, DB_TEXT },
+	{ &base_urls, DB_TEXT },
 	{ &problem_bases, DB_TEXT },
+	{ &start_bys, DB_TIMESTAMPTZ },
 };
 #define N_ARRAYS (sizeof(arrays) / sizeof(arrays[0]))
 
@@ -75,6 +87,10 @@ void insert_encode(struct db_params *params, struct lane_item *const *items, siz
 		pga_text(&webhooks, row->webhook);
 		pga_text(&base_urls, row->base_url);
 		pga_text(&problem_bases, row->problem_base);
+		if (row->start_by_ms)
+			pga_timestamptz(&start_bys, row->start_by_ms);
+		else
+			pga_null(&start_bys);
 	}
 	for (size_t k = 0; k < N_ARRAYS; k++)
 		dbp_array(params, arrays[k].array);

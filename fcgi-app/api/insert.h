@@ -51,8 +51,9 @@ struct insert {
 	struct uuid id;
 	int32_t type_id;
 	int16_t priority;
-	bool notify;       /* a client waits: name this process as the waiter */
-	int64_t run_at_ms; /* 0 = now */
+	bool notify;         /* a client waits: name this process as the waiter */
+	int64_t run_at_ms;   /* 0 = now */
+	int64_t start_by_ms; /* 0 = at any time */
 	const char *client, *media_type;
 	const char *key, *traceparent, *request_id; /* NULL = none */
 	/* URL to tell of the end (NULL = none), what links and problem types in that begin with. */

@@ -267,6 +267,8 @@ void jobdoc_write(struct buf *out, const char *base, const struct job_type *type
 	put_progress(out, row);
 	put_time(out, ",\"createdTime\":\"", row->created_ms);
 	put_time(out, ",\"startedTime\":\"", row->started_ms);
+	if (row->status == JOB_QUEUED)
+		put_time(out, ",\"startByTime\":\"", row->start_by_ms);
 	if (job_ended(row)) {
 		put_time(out, ",\"completionTime\":\"", row->ended_ms);
 		put_time(out, ",\"expiresTime\":\"", row->expires_ms);

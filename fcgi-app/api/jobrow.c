@@ -53,7 +53,10 @@ enum {
 	C_INPUT_SIZE,
 	C_CANCEL_REQUESTED,
 	C_RESULT_GEN,
+	C_START_BY,
+	N_COLUMNS
 };
+_Static_assert(N_COLUMNS == JOB_COLUMNS, "what stands behind a job's columns is found there");
 
 static int64_t int8_or_unknown(const PGresult *res, int i, int col)
 {
@@ -100,4 +103,5 @@ void job_row_read(const PGresult *res, int i, struct job_row *out)
 	out->input_size = dbr_int8(res, i, C_INPUT_SIZE);
 	out->cancel_requested = dbr_bool(res, i, C_CANCEL_REQUESTED);
 	out->result_gen = dbr_null(res, i, C_RESULT_GEN) ? -1 : dbr_int4(res, i, C_RESULT_GEN);
+	out->start_by_ms = ms_or_none(res, i, C_START_BY);
 }

@@ -26,7 +26,7 @@ struct job_row {
 	int32_t type_id;
 	enum job_status status;
 	int64_t version;
-	int64_t created_ms, started_ms, ended_ms, expires_ms, progress_ms, run_at_ms;
+	int64_t created_ms, started_ms, ended_ms, expires_ms, progress_ms, run_at_ms, start_by_ms;
 	int32_t attempt;
 	int64_t done, total; /* -1 = unknown */
 	const char *message;
@@ -49,7 +49,8 @@ bool job_ended(const struct job_row *row);
 const char *job_status_word(enum job_status status);
 enum job_status job_status_of(const char *word);
 
-/* Reads a row of status_batch() or list_jobs(). */
+/* Reads a row of status_batch() or list_jobs(). Their other columns stand behind a job's. */
+#define JOB_COLUMNS 25
 void job_row_read(const PGresult *res, int i, struct job_row *out);
 
 #endif

@@ -18,7 +18,7 @@
 #include "common/log.h"
 #include "common/times.h"
 
-#define C_SCANNED_TO 24 /* behind the columns of a job */
+#define C_SCANNED_TO JOB_COLUMNS
 
 struct list {
 	struct request *req;

@@ -18,6 +18,7 @@
 #include "common/times.h"
 
 #define RUN_AT_MAX_MS (30LL * 86400 * 1000)
+#define START_BY_MAX_MS (60LL * 86400 * 1000)
 #define CLOCKS_APART_MS 600000
 /* Memory for inputs that wait to be stored; beyond it submits are turned away. */
 #define BODIES_MAX (64 << 20)
@@ -45,20 +46,33 @@ static int64_t time_of_request(const struct submit *s)
 	return made > now - CLOCKS_APART_MS && made < now + CLOCKS_APART_MS ? made : now;
 }
 
-static struct json_object *read_run_at(struct submit *s, struct json_object *errors)
+/* Reads a header that is a time in the future, at most so far ahead; *out stays as it is if there is none. */
+static struct json_object *read_time(struct submit *s, const char *header, int64_t max_ms,
+				     const char *too_far, int64_t *out, struct json_object *errors)
 {
-	const char *text = req_header(s->req, "Longhaul-Run-At");
+	const char *text = req_header(s->req, header);
 	int64_t now = time_of_request(s);
 
 	if (!text)
 		return errors;
-	if (!rfc3339_parse(text, strlen(text), &s->row.run_at_ms))
-		return input_error(errors, "Longhaul-Run-At",
+	if (!rfc3339_parse(text, strlen(text), out))
+		return input_error(errors, header,
 				   "not an RFC 3339 time, like 2030-01-31T08:00:00Z");
-	if (s->row.run_at_ms <= now)
-		return input_error(errors, "Longhaul-Run-At", "not in the future");
-	if (s->row.run_at_ms > now + RUN_AT_MAX_MS)
-		return input_error(errors, "Longhaul-Run-At", "more than 30 days ahead");
+	if (*out <= now)
+		return input_error(errors, header, "not in the future");
+	if (*out > now + max_ms)
+		return input_error(errors, header, too_far);
+	return errors;
+}
+
+static struct json_object *read_times(struct submit *s, struct json_object *errors)
+{
+	errors = read_time(s, "Longhaul-Run-At", RUN_AT_MAX_MS, "more than 30 days ahead",
+			   &s->row.run_at_ms, errors);
+	errors = read_time(s, "Longhaul-Start-By", START_BY_MAX_MS, "more than 60 days ahead",
+			   &s->row.start_by_ms, errors);
+	if (!errors && s->row.start_by_ms && s->row.start_by_ms <= s->row.run_at_ms)
+		errors = input_error(errors, "Longhaul-Start-By", "not later than Longhaul-Run-At");
 	return errors;
 }
 
@@ -108,7 +122,7 @@ static bool read_headers(struct submit *s)
 
 	errors = read_media_type(s, errors);
 	errors = read_priority(s, errors);
-	errors = read_run_at(s, errors);
+	errors = read_times(s, errors);
 	errors = read_key(s, errors);
 	errors = read_webhook(s, errors);
 	if (errors) {
@@ -125,7 +139,7 @@ static bool read_headers(struct submit *s)
 static bool add_prefix(struct submit *s)
 {
 	static const char *const names[] = { "Content-Type", "Longhaul-Priority", "Longhaul-Run-At",
-					     "Longhaul-Webhook" };
+					     "Longhaul-Start-By", "Longhaul-Webhook" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		const char *text = req_header(s->req, names[i]);

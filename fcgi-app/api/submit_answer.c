@@ -73,6 +73,7 @@ static void row_as_accepted(const struct submit *s, struct job_row *row)
 	row->seq = s->accepted.seq;
 	row->priority = s->row.priority;
 	row->run_at_ms = s->row.run_at_ms;
+	row->start_by_ms = s->row.start_by_ms;
 	row->done = row->total = row->result_size = -1;
 	row->result_gen = -1;
 }

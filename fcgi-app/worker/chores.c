@@ -16,7 +16,7 @@
 #define MAINTAIN_SOON_MS 2000 /* the first upkeep after a start, at most */
 #define MAINTAIN_NEXT_MS 200  /* the next, if there was too much for one */
 
-enum { TYPES, RESCUE, PROMOTE, SCHEDULE, MAINTAIN, HISTORY, N_CHORES };
+enum { TYPES, RESCUE, PROMOTE, SCHEDULE, DEADLINE, MAINTAIN, HISTORY, N_CHORES };
 
 struct chore {
 	const char *name, *sql;
@@ -29,6 +29,7 @@ static void types_done(const struct db_result *r, int64_t now);
 static void rescue_done(const struct db_result *r, int64_t now);
 static void promote_done(const struct db_result *r, int64_t now);
 static void schedule_done(const struct db_result *r, int64_t now);
+static void deadline_done(const struct db_result *r, int64_t now);
 static void maintain_done(const struct db_result *r, int64_t now);
 
 static struct chore chores[N_CHORES] = {
@@ -40,6 +41,9 @@ static struct chore chores[N_CHORES] = {
 		      promote_done, 0, false },
 	[SCHEDULE] = { "schedule_tick", "SELECT made, next_due_ms FROM longhaul.schedule_tick(100)",
 		       schedule_done, 0, false },
+	[DEADLINE] = { "expire_unstarted",
+		       "SELECT ended, next_due_ms FROM longhaul.expire_unstarted(500)",
+		       deadline_done, 0, false },
 	[MAINTAIN] = { "maintain", "SELECT longhaul.maintain()", maintain_done, 0, false },
 	[HISTORY] = { "report_history", "SELECT longhaul.report_history($1, $2, $3, $4, $5)", NULL,
 		      0, false },
@@ -109,18 +113,24 @@ static void rescue_done(const struct db_result *r, int64_t now)
 	claim_look_back();
 }
 
-/* An answer of two columns: how many jobs came into the queue, in how many ms this chore is due again. */
-static void queued_some(struct chore *c, const struct db_result *r, int64_t now)
+/* An answer of two columns: for how many jobs something was done, in how many ms this chore is due again. Returns
+ * the first. */
+static int took_turn(struct chore *c, const struct db_result *r, int64_t now)
 {
-	int n = dbr_rows(r->res) > 0 ? dbr_int4(r->res, 0, 0) : 0;
-
-	if (dbr_rows(r->res) > 0 && !dbr_null(r->res, 0, 1)) {
+	if (dbr_rows(r->res) == 0)
+		return 0;
+	if (!dbr_null(r->res, 0, 1)) {
 		int64_t due = now + dbr_int8(r->res, 0, 1);
 
 		if (due < c->next_at)
 			c->next_at = due;
 	}
-	if (n <= 0)
+	return dbr_int4(r->res, 0, 0);
+}
+
+static void queued_some(struct chore *c, const struct db_result *r, int64_t now)
+{
+	if (took_turn(c, r, now) <= 0)
 		return;
 	claim_wake_all();
 	claim_look_back();
@@ -134,6 +144,14 @@ static void promote_done(const struct db_result *r, int64_t now)
 static void schedule_done(const struct db_result *r, int64_t now)
 {
 	queued_some(&chores[SCHEDULE], r, now);
+}
+
+static void deadline_done(const struct db_result *r, int64_t now)
+{
+	int n = took_turn(&chores[DEADLINE], r, now);
+
+	if (n > 0)
+		log_info("jobs were not started in time n=%d", n);
 }
 
 static void maintain_done(const struct db_result *r, int64_t now)
@@ -225,6 +243,7 @@ void chores_step(int64_t now)
 	run(&chores[RESCUE], worker.stream, config.rescue_ms, now);
 	run(&chores[PROMOTE], worker.stream, config.promote_ms, now);
 	run(&chores[SCHEDULE], worker.stream, config.schedule_ms, now);
+	run(&chores[DEADLINE], worker.stream, config.promote_ms, now);
 	run(&chores[MAINTAIN], worker.upkeep, config.maintain_ms, now);
 	if (has_history())
 		run(&chores[HISTORY], worker.upkeep, config.history_ms, now);

@@ -21,7 +21,8 @@ CREATE TYPE longhaul.job_status AS (
     ord integer, job_id uuid, type_id integer, status smallint, version bigint, created_at timestamptz,
     started_at timestamptz, ended_at timestamptz, expires_at timestamptz, attempt integer, done bigint, total bigint,
     message text, progress_at timestamptz, error text, result_media_type text, result_size bigint, result bytea,
-    seq bigint, priority smallint, run_at timestamptz, input_size bigint, cancel_requested boolean, result_gen integer);
+    seq bigint, priority smallint, run_at timestamptz, input_size bigint, cancel_requested boolean, result_gen integer,
+    start_by timestamptz);
 COMMENT ON TYPE longhaul.job_status IS 'Row of status_batch. status: 1 Queued, 2 InProgress, 3 Completed, 4 Failed, 5 Canceled';
 
 -- Makes the function status_on_YYYYMMDD that reads one day's partitions by name. Planning a join of
@@ -47,14 +48,16 @@ BEGIN
                     0),
            coalesce(o.done, l.done), coalesce(o.total, l.total), coalesce(o.message, l.message), l.progress_at,
            o.error::text, o.result_media_type, o.result_size, CASE WHEN p_with_result THEN o.result END, j.seq,
-           j.priority, coalesce(d.run_at, j.run_at), j.input_size, c.job_id IS NOT NULL, o.result_gen
+           j.priority, coalesce(d.run_at, j.run_at), j.input_size, c.job_id IS NOT NULL, o.result_gen,
+           CASE WHEN o.job_id IS NULL THEN b.start_by END
       FROM unnest(p_ords, p_ids, p_clients) AS u(n, id, client)
       JOIN longhaul.%2$I j ON j.id = u.id AND j.client = u.client
       LEFT JOIN longhaul.%3$I o ON o.job_id = j.id
       -- OFFSET 0: by the index for each job, whatever the statistics say of tables that were empty when vacuumed.
       LEFT JOIN LATERAL (SELECT * FROM longhaul.lease x WHERE x.job_id = j.id OFFSET 0) l ON true
       LEFT JOIN LATERAL (SELECT x.run_at FROM longhaul.delayed x WHERE x.job_id = j.id OFFSET 0) d ON true
-      LEFT JOIN LATERAL (SELECT x.job_id FROM longhaul.cancel_request x WHERE x.job_id = j.id OFFSET 0) c ON true;
+      LEFT JOIN LATERAL (SELECT x.job_id FROM longhaul.cancel_request x WHERE x.job_id = j.id OFFSET 0) c ON true
+      LEFT JOIN LATERAL (SELECT x.start_by FROM longhaul.job_deadline x WHERE x.job_id = j.id OFFSET 0) b ON true;
 END
 $$$sql$, 'status_on_' || p_day, 'job_' || p_day, 'outcome_' || p_day);
     EXECUTE format('REVOKE ALL ON FUNCTION longhaul.%I(integer[], uuid[], text[], boolean) FROM PUBLIC', 'status_on_' || p_day);

@@ -145,7 +145,7 @@ CREATE FUNCTION longhaul.list_jobs(
     OUT attempt integer, OUT done bigint, OUT total bigint, OUT message text, OUT progress_at timestamptz,
     OUT error text, OUT result_media_type text, OUT result_size bigint, OUT result bytea, OUT seq bigint,
     OUT priority smallint, OUT run_at timestamptz, OUT input_size bigint, OUT cancel_requested boolean,
-    OUT result_gen integer, OUT scanned_to uuid)
+    OUT result_gen integer, OUT start_by timestamptz, OUT scanned_to uuid)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp
@@ -175,7 +175,7 @@ BEGIN
     v_rows := 0;
     FOR ord, job_id, type_id, status, version, created_at, started_at, ended_at, expires_at, attempt, done, total,
         message, progress_at, error, result_media_type, result_size, result, seq, priority, run_at, input_size,
-        cancel_requested, result_gen, scanned_to IN
+        cancel_requested, result_gen, start_by, scanned_to IN
         WITH s AS (
             SELECT row_number() OVER (ORDER BY b.job_id DESC)::integer AS place, b.*
               FROM longhaul.status_batch(v_ids, array_fill(p_client, ARRAY[cardinality(v_ids)]), false) b
@@ -187,7 +187,7 @@ BEGIN
         )
         SELECT p.place, p.job_id, p.type_id, p.status, p.version, p.created_at, p.started_at, p.ended_at, p.expires_at,
                p.attempt, p.done, p.total, p.message, p.progress_at, p.error, p.result_media_type, p.result_size,
-               p.result, p.seq, p.priority, p.run_at, p.input_size, p.cancel_requested, p.result_gen,
+               p.result, p.seq, p.priority, p.run_at, p.input_size, p.cancel_requested, p.result_gen, p.start_by,
                -- A full page ends at its last row, which may be above where the look ended.
                CASE WHEN p.matched > p_limit
                     THEN (SELECT q.job_id FROM page q WHERE q.place = p_limit)

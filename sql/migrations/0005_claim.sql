@@ -17,12 +17,20 @@ COMMENT ON FUNCTION longhaul.worker_start(uuid, text, integer, text, integer) IS
 
 -- Puts claimed jobs back: their lease rows must exist and are kept without an owner. p_delay_ms NULL
 -- or <= 0: claimable at once, before all others of their priority. Internal.
--- Writes: lease, ready, delayed, cancel_request.
+-- Writes: lease, ready, delayed, cancel_request, job_deadline.
 CREATE FUNCTION longhaul.put_back(p_job_ids uuid[], p_delay_ms bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp SET jit = off SET enable_seqscan = off SET enable_nestloop = off SET enable_mergejoin = off
 AS $$
 BEGIN
+    IF EXISTS (SELECT FROM longhaul.job_deadline) THEN
+        -- What has begun once has begun in time.
+        DELETE FROM longhaul.job_deadline d
+         WHERE d.job_id = ANY (ARRAY(
+                   SELECT z.job_id FROM longhaul.lease z
+                    WHERE z.job_id = ANY (p_job_ids)
+                      AND (z.started_at IS NOT NULL OR z.attempt > z.attempt_base OR z.deaths > 0 OR z.host_deaths > 0)));
+    END IF;
     WITH u AS MATERIALIZED (
         SELECT * FROM unnest(p_job_ids, p_delay_ms) AS x(id, delay_ms) ORDER BY x.id
     ), y AS (
@@ -199,6 +207,8 @@ DECLARE
     v_below  smallint;
     v_found  smallint;
     v_fence  bigint := p_fence;
+    v_now    timestamptz := clock_timestamp();
+    v_late   boolean := EXISTS (SELECT FROM longhaul.job_deadline d WHERE d.start_by <= clock_timestamp());
     c_top    CONSTANT bigint := 9223372036854775807;
     i        integer;
 BEGIN
@@ -267,6 +277,9 @@ BEGIN
                        SELECT q.ctid FROM longhaul.ready q
                         WHERE q.type_id = v_types[i] AND q.priority = v_prios[i]
                           AND q.seq > v_after[i] AND q.seq < v_upto[i]
+                          -- Not what should have been started by now: expire_unstarted fails it.
+                          AND (NOT v_late OR NOT EXISTS (SELECT FROM longhaul.job_deadline d
+                                                          WHERE d.job_id = q.job_id AND d.start_by <= v_now))
                         ORDER BY q.seq LIMIT v_left FOR UPDATE SKIP LOCKED))
             RETURNING r.*
         ), n AS MATERIALIZED (

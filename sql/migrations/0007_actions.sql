@@ -97,8 +97,8 @@ $$;
 COMMENT ON FUNCTION longhaul.delete_job(uuid, text) IS 'Removes a client''s ended job';
 
 -- Queues a client's Failed or Canceled job again. Returns 0 there is none, 1 queued, 2 it is live or Completed.
--- One whose time has not come yet goes on waiting for it.
--- Writes: outcome, lease, ready or delayed.
+-- One whose time has not come yet goes on waiting for it; by when it was to be started doesn't count any more.
+-- Writes: outcome, lease, ready or delayed, job_deadline.
 CREATE FUNCTION longhaul.retry_job(p_id uuid, p_client text) RETURNS smallint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan AS $$
@@ -120,6 +120,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN CASE WHEN EXISTS (SELECT FROM longhaul.job j WHERE j.id = p_id) THEN 2 ELSE 0 END;
     END IF;
+    DELETE FROM longhaul.job_deadline d WHERE d.job_id = p_id;
     INSERT INTO longhaul.lease (job_id, type_id, priority, gen, attempt, attempt_base, seq, changed_at)
     VALUES (p_id, v_type, v_priority, v_gen, v_attempt, v_attempt, v_seq, clock_timestamp());
     IF v_run_at > now() THEN

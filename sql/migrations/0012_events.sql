@@ -104,7 +104,7 @@ CREATE FUNCTION longhaul.feed_changes(
     OUT attempt integer, OUT done bigint, OUT total bigint, OUT message text, OUT progress_at timestamptz,
     OUT error text, OUT result_media_type text, OUT result_size bigint, OUT result bytea, OUT seq bigint,
     OUT priority smallint, OUT run_at timestamptz, OUT input_size bigint, OUT cancel_requested boolean,
-    OUT result_gen integer, OUT at timestamptz, OUT last_seq bigint, OUT xid bigint, OUT xmin bigint)
+    OUT result_gen integer, OUT start_by timestamptz, OUT at timestamptz, OUT last_seq bigint, OUT xid bigint, OUT xmin bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp
@@ -169,7 +169,7 @@ BEGIN
     RETURN QUERY
     SELECT v_mine[s.ord], s.job_id, s.type_id, s.status, s.version, s.created_at, s.started_at, s.ended_at, s.expires_at,
            s.attempt, s.done, s.total, s.message, s.progress_at, s.error, s.result_media_type, s.result_size, s.result,
-           s.seq, s.priority, s.run_at, s.input_size, s.cancel_requested, s.result_gen, NULL::timestamptz, NULL::bigint,
+           s.seq, s.priority, s.run_at, s.input_size, s.cancel_requested, s.result_gen, s.start_by, NULL::timestamptz, NULL::bigint,
            NULL::bigint, NULL::bigint
       FROM longhaul.status_batch(v_ids, v_clients, false) s;
 END
@@ -231,7 +231,7 @@ CREATE FUNCTION longhaul.feed_page(
     OUT attempt integer, OUT done bigint, OUT total bigint, OUT message text, OUT progress_at timestamptz,
     OUT error text, OUT result_media_type text, OUT result_size bigint, OUT result bytea, OUT seq bigint,
     OUT priority smallint, OUT run_at timestamptz, OUT input_size bigint, OUT cancel_requested boolean,
-    OUT result_gen integer, OUT scanned_to uuid)
+    OUT result_gen integer, OUT start_by timestamptz, OUT scanned_to uuid)
 RETURNS SETOF record
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp
@@ -247,7 +247,7 @@ BEGIN
     RETURN QUERY
     SELECT s.ord, s.job_id, s.type_id, s.status, s.version, s.created_at, s.started_at, s.ended_at, s.expires_at,
            s.attempt, s.done, s.total, s.message, s.progress_at, s.error, s.result_media_type, s.result_size, s.result,
-           s.seq, s.priority, s.run_at, s.input_size, s.cancel_requested, s.result_gen, v_next
+           s.seq, s.priority, s.run_at, s.input_size, s.cancel_requested, s.result_gen, s.start_by, v_next
       FROM longhaul.status_batch(v_ids, array_fill(p_client, ARRAY[cardinality(v_ids)]), false) s
      WHERE s.status < 3 OR s.ended_at > p_since;
     IF NOT FOUND AND v_next IS NOT NULL THEN

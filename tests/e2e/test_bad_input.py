@@ -172,7 +172,7 @@ def test_absurd_headers(stack, headers):
         assert_problem(reply, reply.status)
 
 
-@pytest.mark.parametrize("name", ["Prefer", "Idempotency-Key", "If-None-Match", "Longhaul-Priority", "Longhaul-Run-At",
+@pytest.mark.parametrize("name", ["Prefer", "Idempotency-Key", "If-None-Match", "Longhaul-Priority", "Longhaul-Run-At", "Longhaul-Start-By",
                                   "Traceparent", "Range", "If-Range", "Accept", "Cookie", "Authorization", "Origin"])
 def test_garbage_in_every_header_that_is_read(stack, name):
     rng = random.Random(name)

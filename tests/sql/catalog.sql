@@ -71,7 +71,7 @@ SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_api') $$, $$ SELECT unnest
 SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_worker') $$, $$ SELECT unnest('{
     schema_version, worker_start, worker_stop, worker_beat, worker_types, queue_horizon, claim, release_claim,
     progress_batch, input_chunk_get, result_chunk_put, finish_batch, notify_waiters, rescue, promote_due,
-    maintain, schedule_tick, webhook_claim, webhook_next_due, webhook_release_claim, webhook_finish_batch,
+    maintain, schedule_tick, expire_unstarted, webhook_claim, webhook_next_due, webhook_release_claim, webhook_finish_batch,
     report_history}'::name[]) $$,
     'longhaul_worker may execute what the workers call');
 

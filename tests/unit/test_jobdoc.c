@@ -54,11 +54,13 @@ static void queued(void **state)
 	unknown.estimate_ms = 0;
 	row.done = 5; /* of an earlier attempt */
 	row.total = 10;
+	row.start_by_ms = row.created_ms + 1000;
 	jobdoc_write(&out, BASE, &type, &row, &unknown);
 	expect(&out,
 	       "{\"jobId\":\"" ID
 	       "\",\"type\":\"accounts.bulk-import\",\"status\":\"Queued\",\"percentComplete\":0,"
-	       "\"createdTime\":\"2026-10-02T10:58:12.114Z\",\"suggestedNextPollTime\":\"2026-10-02T11:00:00.000Z\","
+	       "\"createdTime\":\"2026-10-02T10:58:12.114Z\",\"startByTime\":\"2026-10-02T10:58:13.114Z\","
+	       "\"suggestedNextPollTime\":\"2026-10-02T11:00:00.000Z\","
 	       "\"_links\":{\"self\":{\"href\":\"" SELF "\"},\"events\":{\"href\":\"" SELF
 	       "/events\"},\"cancel\":{\"href\":\"" SELF
 	       "/cancel\"}}}");
@@ -71,6 +73,7 @@ static void running(void **state)
 
 	(void)state;
 	row.started_ms = 1790938692131;
+	row.start_by_ms = 1790938692131; /* it has been */
 	row.done = 2500;
 	row.total = 10000;
 	row.message = "a \"b\"\\\n\t\x01\x7f\xc3\xa4";
