@@ -136,6 +136,16 @@ struct job *job_find(const struct uuid *id)
 	return NULL;
 }
 
+struct job *job_find_claim(const struct uuid *id, int64_t fence)
+{
+	if (table.n == 0)
+		return NULL;
+	for (struct job *job = table.buckets[bucket(id)]; job; job = job->next_hash)
+		if (job->fence == fence && uuid_equal(&job->id, id))
+			return job;
+	return NULL;
+}
+
 int jobs_held(void)
 {
 	return table.n;

@@ -111,6 +111,8 @@ struct job *job_new(const struct uuid *id, struct type *type, const struct job_t
 /* Takes it out of all lists and counts, and frees it. */
 void job_free(struct job *job);
 struct job *job_find(const struct uuid *id);
+/* The one held under this claim: after a crash of the database the same job may be claimed twice. */
+struct job *job_find_claim(const struct uuid *id, int64_t fence);
 int jobs_held(void);
 /* Frees all but those being written, which are made unfindable: their owner frees them. */
 void jobs_drop_all(void);

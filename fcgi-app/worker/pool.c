@@ -261,10 +261,11 @@ void pool_lost(struct job *job)
 {
 	struct runner *r = job->runner;
 	struct uuid id = job->id;
+	int64_t fence = job->fence;
 
 	if (job->state == JOB_GIVEN)
 		runner_read_ring(r);
-	job = job_find(&id);
+	job = job_find_claim(&id, fence);
 	if (!job || job->state == JOB_ENDED || job->state == JOB_WRITING || job->stop == STOP_LOST)
 		return;
 	if (!ends_itself(job->type))

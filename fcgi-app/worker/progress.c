@@ -34,9 +34,28 @@ static struct {
 /* The job of a row, if we still run it under the same lease. */
 static struct job *row_job(const struct row *row)
 {
-	struct job *job = job_find(&row->id);
+	struct job *job = job_find_claim(&row->id, row->fence);
 
-	return job && job->fence == row->fence && job->state == JOB_GIVEN ? job : NULL;
+	return job && job->state == JOB_GIVEN ? job : NULL;
+}
+
+/* A lease that was asked about is lost. The job may be here twice, claimed anew after a crash of the database
+ * took back the first claim: then it is the first that is lost. */
+static void row_lost(const struct uuid *id)
+{
+	struct job *lost = NULL;
+
+	for (size_t i = 0; i < progress.n; i++) {
+		const struct row *row = &progress.rows[i];
+		struct job *job = NULL;
+
+		if (uuid_equal(&row->id, id))
+			job = job_find_claim(id, row->fence);
+		if (job && (!lost || job->fence < lost->fence))
+			lost = job;
+	}
+	if (lost)
+		pool_lost(lost);
 }
 
 static void progress_done(void *ctx, const struct db_result *r)
@@ -63,10 +82,8 @@ static void progress_done(void *ctx, const struct db_result *r)
 	}
 	for (int i = 0; r->outcome == DB_OK && i < dbr_rows(r->res); i++) {
 		struct uuid id = dbr_uuid(r->res, i, 0);
-		struct job *job = job_find(&id);
 
-		if (job)
-			pool_lost(job);
+		row_lost(&id);
 	}
 }
 
