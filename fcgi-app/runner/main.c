@@ -66,7 +66,9 @@ static bool setup(struct runner *r, const char *payload, size_t size, const char
 static int serve(struct runner *r)
 {
 	struct wire_head head;
-	const char *payload, *why = "it is set up already";
+	const char *payload;
+	static const char *why =
+		"it is set up already"; /* may be malloc'ed, or not: nobody frees it */
 
 	while (channel_next(&r->channel, &head, &payload)) {
 		switch (head.kind) {
@@ -97,7 +99,7 @@ static int serve(struct runner *r)
 static int check_settings(const char *name)
 {
 	static char text[65536];
-	const char *why = "";
+	static const char *why; /* may be malloc'ed, or not: nobody frees it */
 	const struct lh_handler *handler = handler_find(name, &why);
 	struct lh_settings settings = { .pairs = text };
 	void *state = NULL;

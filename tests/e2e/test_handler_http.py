@@ -283,4 +283,6 @@ def test_wrong_settings_are_refused_at_start(tmp_path, settings, why):
     config.write_text(ini({"worker": {"runner": env.BIN / "longhaul-runner"}, "type x": {"handler": "http", **settings}}))
     done = subprocess.run([env.BIN / "longhaul-worker", "-t", "-c", config], capture_output=True, text=True)
     assert done.returncode == 2
-    assert f"{config}:4: [type x]: type x: " in done.stderr and why in done.stderr, done.stderr
+    # A key that the handler doesn't have is complained about in its own line.
+    where = "7: " if "command" in settings else "4: [type x]: type x: "
+    assert f"{config}:{where}" in done.stderr and why in done.stderr, done.stderr

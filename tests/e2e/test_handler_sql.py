@@ -15,7 +15,7 @@ from harness.stack import Stack, ini
 def _type(function, **row):
     name = "sql." + function
     return {name: ({"submit_path": "/sql/" + function.replace("_", "-"), "collection": function.replace("_", "-") + "s",
-                    "media_types": ["*/*"], "wait_ms": 0, "max_attempts": 3, "backoff_ms": 50, "poll_min_ms": 100,
+                    "media_types": ["*/*"], "wait_ms": 0, "max_attempts": 12, "backoff_ms": 50, "poll_min_ms": 100,
                     "max_input_bytes": 1 << 30, **row},
                    {"handler": "sql", "function": "app." + function, "slots": 2, "grace_ms": 500})}
 
