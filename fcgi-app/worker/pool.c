@@ -282,11 +282,10 @@ void pool_lost(struct job *job)
 	stream_end(r);
 }
 
-/* Takes back what the runner hasn't begun, the newest first, so that the order stays. */
-static void withdraw_unbegun(struct runner *r, int64_t unused)
+/* Takes back what the runner hasn't begun, from this ticket on, the newest first, so that the order stays. */
+static void withdraw_unbegun(struct runner *r, int64_t from)
 {
-	(void)unused;
-	for (uint32_t t = r->next - 1; r->n_jobs > 0 && t >= r->first; t--) {
+	for (uint32_t t = r->next - 1; r->n_jobs > 0 && t >= r->first && t >= from; t--) {
 		struct job *job = r->jobs[t % WIRE_TICKETS];
 
 		if (job && job->ticket == t)
@@ -371,6 +370,23 @@ static void check_job(struct runner *r, struct job *job, int64_t now)
 	}
 }
 
+/* A runner that has jobs and is in none of them, at each look: it is frozen, or very slow. Others get its jobs,
+ * but for one by which it is known; when it doesn't begin that in time either it is of no use. */
+static void check_unbegun(struct runner *r, int64_t now)
+{
+	if (r->unbegun_since == 0 || r->unbegun != r->first) {
+		r->unbegun = r->first;
+		r->unbegun_since = now;
+		return;
+	}
+	if (now - r->unbegun_since >= config.slow_ms) {
+		r->slow = true;
+		withdraw_unbegun(r, (int64_t)r->first + 1);
+	}
+	if (now - r->unbegun_since >= config.runner_start_ms)
+		runner_kill(r, "it doesn't begin its jobs");
+}
+
 /* Returns when the runner is to be looked at again; INT64_MAX = when something happens. */
 static int64_t check_runner(struct runner *r, int64_t now)
 {
@@ -382,6 +398,10 @@ static int64_t check_runner(struct runner *r, int64_t now)
 	if (r->n_jobs > 0)
 		runner_read_ring(r);
 	job = runner_current(r);
+	if (job || r->state != RUNNER_READY || r->n_jobs == 0)
+		r->unbegun_since = 0;
+	else
+		check_unbegun(r, now);
 	if (job)
 		check_job(r, job, now);
 	spare = r->state == RUNNER_READY && r->n_jobs == 0 && r->type->n_runners > 1;

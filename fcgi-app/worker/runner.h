@@ -49,8 +49,10 @@ struct runner {
 	bool killed;    /* by us */
 	bool dismissed; /* with all others: its end says nothing about its type */
 	bool alone;     /* holds a job with a chunked input, and nothing else until that is done */
-	bool slow;      /* busy with one job for long */
-	bool retired;   /* its type is configured otherwise now: it ends once its jobs have */
+	bool slow;      /* busy with one job for long, or slow to begin the next */
+	uint32_t unbegun;      /* the ticket that it should begin next */
+	int64_t unbegun_since; /* and since when it hasn't; 0 = all is well */
+	bool retired; /* its type is configured otherwise now: it ends once its jobs have */
 	int64_t started_at, idle_since, kill_at; /* kill_at 0 = not to be killed */
 
 	struct stream *stream; /* stream.c's */

@@ -272,6 +272,7 @@ def test_every_job_ends_once(make_stack, restarting, handlers):
              "timeout_ms": int(2000 * PATIENCE), "media_types": ["*/*"]},
             {"handler": "witness", "slots": 3, "grace_ms": 100})},
         worker={"handlers_dir": handlers, "lease_ms": LEASE_MS, "beat_ms": LEASE_MS // 5, "rescue_ms": 200, "drain_ms": 500,
+                "runner_start_ms": int(2000 * PATIENCE),
                 "outage_ms": 3 * LEASE_MS, "hold_bytes": 65536, "spool": handlers / "spool"},
         database={"query_timeout_ms": int(3000 * PATIENCE)})
     stack.sql(AUDIT)

@@ -129,6 +129,23 @@ def test_poison_takes_nobody_along(make_stack):
 
 
 @pytest.mark.limit(60)
+@pytest.mark.parametrize("slots", [1, 3])
+def test_runner_that_begins_nothing(make_stack, slots):
+    """Frozen between two jobs: it is killed, and what it was given goes to others, with no attempt burned."""
+    stack = make_stack(types=("noop",), type_settings={"noop": {"slots": slots}}, worker={"runner_start_ms": int(500 * PATIENCE)})
+    api = stack.api()
+    for _ in range(20):
+        api.completed(api.submit("/noop").headers["Location"])
+    frozen = stack.workers[0].runners()
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    stack.sql("SELECT count(longhaul.submit('noop', '{}', p_client => 'many')) FROM generate_series(1, 500)")
+    all_ended(stack, "many", 20)
+    assert stack.value("SELECT count(*) FROM longhaul.outcome WHERE status <> 3 OR attempt <> 1") == 0
+    wait_until(lambda: not any(lives(p) for p in frozen), 20, "the frozen to be killed")
+
+
+@pytest.mark.limit(60)
 def test_commands_on_a_full_disk(make_stack, scratch):
     """A command that can't write its files fails, with its own words; the worker writes none for it."""
     if os.geteuid() != 0:
