@@ -51,6 +51,8 @@ CREATE TABLE longhaul.job_type (
     retention           interval NOT NULL DEFAULT '7 days' CHECK (retention >= '1 second' AND retention <= '3660 days'),
     lifetime            interval NOT NULL DEFAULT '30 days' CHECK (lifetime >= '1 second' AND lifetime <= '3660 days'),
     paused              boolean NOT NULL DEFAULT false,
+    paused_since        timestamptz,
+    paused_reason       text,
     CHECK (poll_min_ms <= poll_max_ms),
     CHECK (split_part(submit_path, '/', 2) NOT IN ('jobs', 'operations', 'webhooks')),
     CHECK (collection NOT IN ('jobs', 'operations', 'webhooks'))
@@ -74,7 +76,9 @@ COMMENT ON COLUMN longhaul.job_type.backoff_max_ms IS 'upper bound of the wait b
 COMMENT ON COLUMN longhaul.job_type.timeout_ms IS 'a handler that runs longer is stopped and the job has failed; NULL = the worker''s setting';
 COMMENT ON COLUMN longhaul.job_type.retention IS 'how long an ended job and its result are kept';
 COMMENT ON COLUMN longhaul.job_type.lifetime IS 'a job that has not ended by then has failed (expired)';
-COMMENT ON COLUMN longhaul.job_type.paused IS 'true: jobs are accepted but none is claimed';
+COMMENT ON COLUMN longhaul.job_type.paused IS 'true: jobs are accepted but none is claimed; see pause_type() and resume_type()';
+COMMENT ON COLUMN longhaul.job_type.paused_since IS 'since when; kept by the database';
+COMMENT ON COLUMN longhaul.job_type.paused_reason IS 'why, for people; goes when it is resumed';
 
 CREATE TABLE longhaul.client (
     name       text COLLATE "C" PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 64),

@@ -37,7 +37,8 @@ COMMENT ON VIEW longhaul.running IS 'Claimed jobs: where, since when, how far. s
 CREATE VIEW longhaul.queue_depth AS
 SELECT t.name AS type, q.depth, q.depth >= greatest(10000, least(coalesce(t.max_queued, 0), 1000000)) AS more, q.running, q.slots, q.workers,
        q.head_age_ms * interval '1 ms' AS head_age, q.finish_per_s, q.mean_ms,
-       (SELECT count(*) FROM longhaul.delayed d WHERE d.type_id = t.type_id) AS delayed, t.paused
+       (SELECT count(*) FROM longhaul.delayed d WHERE d.type_id = t.type_id) AS delayed, t.paused,
+       t.paused_since, t.paused_reason
   FROM longhaul.queue_state() q JOIN longhaul.job_type t ON t.type_id = q.type_id;
 COMMENT ON VIEW longhaul.queue_depth IS 'What waits, per type: counted up to 10,000, or max_queued (more: there are more), age of the head, workers that serve it';
 
@@ -60,7 +61,7 @@ SELECT 'no worker serves this type' AS why, t.name AS type, NULL::uuid AS id, r.
  WHERE NOT EXISTS (SELECT FROM longhaul.worker_type x JOIN longhaul.worker w ON w.boot = x.boot
                     WHERE x.type_id = t.type_id AND w.dead_at IS NULL AND w.stopped_at IS NULL AND w.lease_until > now())
 UNION ALL
-SELECT 'the type is paused', t.name, NULL, r.since, NULL
+SELECT concat_ws(': ', 'the type is paused', t.paused_reason), t.name, NULL, r.since, NULL
   FROM longhaul.job_type t
   CROSS JOIN LATERAL (SELECT longhaul.uuid_time(q.job_id) AS since FROM longhaul.ready q WHERE q.type_id = t.type_id
                        ORDER BY q.priority DESC, q.seq LIMIT 1) r
