@@ -92,6 +92,7 @@ class Chaos:
         self.stack, self.random = stack, random.Random(seed)
         self.done = Counter()
         self.frozen = {}  # worker → when it goes on
+        self.stopped = []  # runners
         self.stale = Counter()  # code of finish_batch → how many
         self.database_next = time.monotonic() + 3
 
@@ -167,7 +168,17 @@ class Chaos:
         runner = self._runner()
         if runner:
             os.kill(runner, signal.SIGSTOP)
+            self.stopped.append(runner)
         return runner
+
+    def close(self):
+        """A runner that stands still can't notice that its daemon has died."""
+        for pid in self.stopped:
+            try:
+                if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "longhaul-runner":
+                    os.kill(pid, signal.SIGKILL)
+            except OSError:
+                continue
 
     def cut_sessions(self):
         try:
@@ -278,10 +289,13 @@ def test_every_job_ends_once(make_stack, restarting, handlers):
     stack.sql(AUDIT)
     chaos, submitter = Chaos(stack, seed), Submitter(stack, seed)
     begun = time.monotonic()
-    with Load(stack, width=2) as run:
-        submitter.start()
-        chaos.run(lambda: time.monotonic() > begun + CALM_AFTER)
-        submitter.join()
+    try:
+        with Load(stack, width=2) as run:
+            submitter.start()
+            chaos.run(lambda: time.monotonic() > begun + CALM_AFTER)
+            submitter.join()
+    finally:
+        chaos.close()
     calm = time.monotonic()
     wait_for_the_rest(stack, 10)
     all_ended(stack, "load", 20)
