@@ -98,6 +98,16 @@ SELECT isnt(longhaul.submit('test', '{}', p_start_by => now() + interval '1 hour
 SELECT throws_ok(format('SELECT longhaul.submit(''test'', ''{}'', p_run_at => %L, p_start_by => %L)', r, b), '22023', NULL, 'refused: ' || coalesce(r || ' ', '') || b)
   FROM (VALUES (NULL, 'infinity'), (NULL, '-infinity'), (NULL, '2000-01-01'), (now() + interval '2 hours', (now() + interval '1 hour')::text)) v(r, b);
 
+-- ---- who is told ------------------------------------------------------------------------------------
+SELECT longhaul.webhook_create(t.id(), 'alice', 'https://example.com/x', NULL, '{job.failed}', '', 'https://api', 'urn:', sha256('s')) \g /dev/null
+SELECT pg_temp.add(now() + interval '1 hour', p_waiter => 77) AS w \gset
+SELECT longhaul.watch(ARRAY[:'w']::uuid[], 78) \g /dev/null
+SELECT pg_temp.late(:'w') \g /dev/null
+SELECT is(ended, 1, 'one for which somebody waits') FROM longhaul.expire_unstarted(10);
+SELECT is((SELECT array_agg((d.event = 'job.failed', d.payload::json->'data'->'error'->>'title')::text) FROM longhaul.webhook_delivery d WHERE d.job_id = :'w'),
+    ARRAY[(true, 'The job was not started in time')::text], 'a webhook tells of it as of any end');
+SELECT is((SELECT count(*) FROM longhaul.waiter WHERE job_id = :'w'), 0::bigint, 'who watched was told');
+
 -- ---- a schedule's ---------------------------------------------------------------------------------------
 DELETE FROM longhaul.job_deadline;
 INSERT INTO longhaul.schedule (name, job_type, cron, start_within, next_at) VALUES ('s', 'test', '@daily', '5 minutes', now() - interval '1 day');
