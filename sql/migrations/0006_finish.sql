@@ -279,8 +279,8 @@ COMMENT ON FUNCTION longhaul.finish_batch(uuid, uuid[], bigint[], smallint[], in
     bigint[], bigint[], bigint[], text[]) IS 'Ends attempts of jobs, for the holders of their leases';
 
 -- Takes the jobs of hosts whose lease has run out. Any worker may call it, any number at once.
--- The clock is the database's, and doesn't count while the server is down. A job that had begun on five lost hosts is failed; one that was only
--- claimed ahead is just put back.
+-- The clock is the database's, and doesn't count while the server is down. A job that had begun on five lost hosts
+-- is failed; one that was only claimed ahead is just put back.
 -- It waits for nobody: a worker calls it on the connection that renews its own lease. A job whose lease is
 -- locked is being finished, perhaps by an import that takes its time; the next call sees what became of it.
 -- Its deliveries of webhooks are put back too.

@@ -62,6 +62,14 @@ SELECT is(t.progress(3, :'j', :f), false, 'the dead one''s progress is refused')
 SELECT is(t.finish(3, :'j', :f), 0::smallint, 'its finish too');
 SELECT is(longhaul.result_chunk_put(:'w3', :'j', :f, 0, 'x'), false, 'and its results');
 
+-- While the server was down nobody could beat: a lease gets its length once more from the start on.
+SELECT t.worker(5) AS w5 \gset
+SELECT t.start(5, 'test') \gset
+UPDATE longhaul.worker SET lease_until = clock_timestamp() - interval '1 s', beat_at = clock_timestamp() - interval '10 years' WHERE boot = :'w5';
+SELECT is(longhaul.rescue(), 0, 'a lease that is longer than the server has been up is not taken');
+UPDATE longhaul.worker SET beat_at = lease_until WHERE boot = :'w5';
+SELECT is(longhaul.rescue(), 1, 'a shorter one is');
+
 -- A worker that is late but beats before anybody looks goes on.
 SELECT t.worker(4) AS w4 \gset
 SELECT fence AS f, job_id AS j4 FROM t.start(4, 'test') \gset
