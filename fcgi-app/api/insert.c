@@ -12,16 +12,20 @@
 #include <ev.h>
 
 #include "api/app.h"
+#include "api/fair.h"
 #include "common/log.h"
 #include "common/times.h"
 
 #define SETTLE_EVERY_MS 50
 /* Deadlocks and the like: the database says itself that trying again is right. */
 #define TRIES_MAX 3
+/* A job that is due later than this gets its turn when it is due. A little ahead of time it counts now: the
+ * database, by its clock, may take it for due. */
+#define LATER_MS 60000
 
 const char insert_sql[] =
 	"SELECT * FROM longhaul.submit_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
-	"$14, $15, $16, $17)";
+	"$14, $15, $16, $17, $18, $19)";
 
 static struct app *owner;
 static struct lane fresh;
@@ -32,7 +36,7 @@ static ev_timer settle_timer;
 
 static struct pgarray ids, type_ids, clients, priorities, run_ats, media_types, inputs, sizes, keys,
 	fingerprints, waiters, traceparents, request_ids, webhooks, base_urls, problem_bases,
-	start_bys;
+	start_bys, lasts, turns;
 
 static struct {
 	struct pgarray *array;
@@ -55,13 +59,37 @@ static struct {
 	{ &base_urls, DB_TEXT },
 	{ &problem_bases, DB_TEXT },
 	{ &start_bys, DB_TIMESTAMPTZ },
+	{ &lasts, DB_INT8 },
+	{ &turns, DB_INT4 },
 };
 #define N_ARRAYS (sizeof(arrays) / sizeof(arrays[0]))
 
+static bool is_for_later(const struct insert *row, int64_t now)
+{
+	return row->run_at_ms > now + LATER_MS;
+}
+
+static void add_turn(const struct insert *row, int64_t now)
+{
+	struct fair_turn turn;
+
+	if (is_for_later(row, now)) {
+		pga_null(&lasts);
+		pga_null(&turns);
+		return;
+	}
+	turn = fair_next(row->type_id, row->priority, row->client);
+	pga_int8(&lasts, turn.last);
+	pga_int4(&turns, turn.next);
+}
+
 void insert_encode(struct db_params *params, struct lane_item *const *items, size_t n)
 {
+	int64_t now = now_ms();
+
 	for (size_t k = 0; k < N_ARRAYS; k++)
 		pga_reset(arrays[k].array);
+	fair_begin();
 	for (size_t i = 0; i < n; i++) {
 		const struct insert *row = (const struct insert *)items[i];
 
@@ -91,9 +119,17 @@ void insert_encode(struct db_params *params, struct lane_item *const *items, siz
 			pga_timestamptz(&start_bys, row->start_by_ms);
 		else
 			pga_null(&start_bys);
+		add_turn(row, now);
 	}
 	for (size_t k = 0; k < N_ARRAYS; k++)
 		dbp_array(params, arrays[k].array);
+}
+
+/* Notes whose turn it was. */
+void insert_made(const struct insert *row, const struct insert_answer *answer)
+{
+	if (answer->code == INSERT_CREATED && !is_for_later(row, now_ms()))
+		fair_took(row->type_id, row->priority, row->client, answer->seq);
 }
 
 /* Reads row i of an answer to n rows; *place is which of them it is about. False if it names none. */
@@ -124,6 +160,7 @@ static void deliver(struct lane_item *const *items, size_t n, const PGresult *re
 		if (!insert_read(res, i, n, &k, &answer) || answered[k])
 			continue;
 		answered[k] = true;
+		insert_made((struct insert *)items[k], &answer);
 		((struct insert *)items[k])
 			->done((struct insert *)items[k], INSERT_ANSWERED, &answer);
 	}

@@ -79,5 +79,6 @@ void insert_resume(void);
 extern const char insert_sql[];
 void insert_encode(struct db_params *params, struct lane_item *const *items, size_t n);
 bool insert_read(const PGresult *res, int i, size_t n, size_t *place, struct insert_answer *out);
+void insert_made(const struct insert *row, const struct insert_answer *answer);
 
 #endif

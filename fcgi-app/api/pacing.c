@@ -38,25 +38,40 @@ int64_t pace_wait_ms(const struct queue_view *queue, double ahead, double usual_
 	return bounded(fmin(by_rate, by_usual));
 }
 
-/* Jobs that will be started before this one. Two lower bounds: the queue is taken to have filled
- * evenly from its oldest job until now; and no more jobs can be behind it than were submitted
- * after it. */
+double pace_ahead(const struct queue_view *queue, double others, int64_t seq)
+{
+	double part;
+
+	if (queue->head_seq <= 0 || seq <= 0)
+		return -1;
+	if (seq <= queue->head_seq)
+		return 0;
+	if (queue->last_seq <= queue->head_seq)
+		return others;
+	/* The places are taken to be evenly filled. More than was counted may be there only if not all was. */
+	part = (double)(seq - queue->head_seq) / (double)(queue->last_seq - queue->head_seq);
+	return part > 1 && queue->depth < QUEUE_DEPTH_MAX ? others : others * part;
+}
+
+/* Jobs that will be started before this one: by its place, else by its age: the queue is taken to have filled
+ * evenly from its oldest job until now. */
 static double jobs_ahead(const struct job_row *row, const struct queue_view *queue, int64_t now)
 {
 	int64_t due = row->run_at_ms > row->created_ms ? row->run_at_ms : row->created_ms;
-	double others = queue->depth - (due < queue->as_of_ms ? 1 : 0), by_age, by_seq = 0;
+	double others = queue->depth - (due < queue->as_of_ms ? 1 : 0), ahead = -1;
 	int64_t age = now - due;
 
 	if (others <= 0)
 		return 0;
-	by_age = others;
-	if (age > 0 && queue->head_age_ms > 0)
-		by_age = age < queue->head_age_ms
-				 ? others * (1 - (double)age / (double)queue->head_age_ms)
-				 : 0;
-	if (row->seq > 0 && queue->newest_seq >= row->seq)
-		by_seq = others - (double)(queue->newest_seq - row->seq);
-	return fmax(fmax(by_age, by_seq), 0);
+	/* One that waited for its time has another place than it was told of. */
+	if (row->priority == 0 && row->run_at_ms == 0)
+		ahead = pace_ahead(queue, others, row->seq);
+	if (ahead >= 0)
+		return ahead;
+	if (age <= 0 || queue->head_age_ms <= 0)
+		return others;
+	return age < queue->head_age_ms ? others * (1 - (double)age / (double)queue->head_age_ms)
+					: 0;
 }
 
 /* Which of the waiting jobs it is; 0 = unknown, or it waits for its time and not for others. Where the

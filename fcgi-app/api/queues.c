@@ -10,6 +10,7 @@
 
 #include "api/app.h"
 #include "api/durations.h"
+#include "api/fair.h"
 #include "api/wait.h"
 #include "common/db.h"
 #include "common/log.h"
@@ -33,7 +34,6 @@ static struct queue *queues;
 static int n_queues;
 static int64_t asked_at, known_at; /* monotonic; 0 = never */
 static bool asking;
-static int64_t newest_seq;
 
 static struct pgarray woken; /* types to be told about */
 static int32_t *woken_ids;
@@ -77,6 +77,8 @@ static void state_came(void *ctx, const struct db_result *result)
 		q->view.per_s = dbr_float8(res, i, 5);
 		q->view.workers = dbr_int4(res, i, 6);
 		q->view.slots = dbr_int4(res, i, 7);
+		q->view.head_seq = dbr_null(res, i, 8) ? 0 : dbr_int8(res, i, 8);
+		q->view.last_seq = dbr_null(res, i, 9) ? 0 : dbr_int8(res, i, 9);
 		q->view.as_of_ms = now_ms();
 	}
 	known_at = mono_ms();
@@ -111,13 +113,24 @@ const struct queue_view *queue_view_of(int32_t type_id)
 
 	ask_state(now);
 	q = usable(now) ? find_queue(type_id) : NULL;
-	if (!q)
-		return &unknown;
-	q->view.newest_seq = newest_seq;
-	return &q->view;
+	return q ? &q->view : &unknown;
 }
 
-enum queue_verdict queue_too_deep(const struct job_type *type, int64_t budget_ms, bool asked)
+/* How many jobs a new one of the client would have before it: its turn is the next, or comes after those that the
+ * client has waiting. */
+static double ahead_of_new(const struct queue_view *view, int32_t type_id, const char *client)
+{
+	int64_t turn = view->head_seq >> PLACE_TURN_BITS, last = fair_last(type_id, 0, client);
+	double ahead;
+
+	if (last > turn)
+		turn = last;
+	ahead = pace_ahead(view, view->depth, (turn + 1) << PLACE_TURN_BITS);
+	return ahead < 0 ? view->depth : ahead;
+}
+
+enum queue_verdict queue_too_deep(const struct job_type *type, const char *client,
+				  int64_t budget_ms, bool asked)
 {
 	const struct queue_view *view = queue_view_of(type->type_id);
 	double usual = view->mean_ms >= 0 ? view->mean_ms : type->default_estimate_ms;
@@ -132,13 +145,9 @@ enum queue_verdict queue_too_deep(const struct job_type *type, int64_t budget_ms
 		return asked ? QUEUE_FINE : QUEUE_TOO_DEEP; /* one may come */
 	if (usual < 0 && asked)
 		return QUEUE_FINE;
-	return pace_wait_ms(view, view->depth, usual) > budget_ms ? QUEUE_TOO_DEEP : QUEUE_FINE;
-}
-
-void queue_saw(int64_t seq)
-{
-	if (seq > newest_seq)
-		newest_seq = seq;
+	return pace_wait_ms(view, ahead_of_new(view, type->type_id, client), usual) > budget_ms
+		       ? QUEUE_TOO_DEEP
+		       : QUEUE_FINE;
 }
 
 bool queue_is_full(const struct job_type *type)
@@ -153,10 +162,8 @@ bool queue_is_full(const struct job_type *type)
 
 void queue_pace(const struct job_row *row, const struct job_type *type, struct pace *out)
 {
-	struct queue_view view;
+	struct queue_view view = *queue_view_of(row->type_id);
 
-	queue_saw(row->seq);
-	view = *queue_view_of(row->type_id);
 	view.usual_ms = duration_of(row->type_id, row->input_size);
 	pace_compute(row, type, &view, now_ms(), random_below(1001), out);
 }

@@ -18,16 +18,15 @@ void queues_stop(void);
 /* The newest state known of a type's queue (valid until the loop runs on); has the database asked
  * again if it is older than [api] state_refresh_ms. Never NULL; `known` may be false. */
 const struct queue_view *queue_view_of(int32_t type_id);
-/* Can a job submitted now begin within budget_ms? If not, waiting for it is pointless. `asked`: the
+/* Can a job that the client submits now begin within budget_ms? If not, waiting for it is pointless. `asked`: the
  * client wants to wait; then only what is known for sure counts. */
 enum queue_verdict {
 	QUEUE_FINE,     /* it can, for all that is known */
 	QUEUE_TOO_DEEP, /* it can't */
 	QUEUE_ASKED, /* the database has been asked; wait_reconsider() is called when it has answered */
 };
-enum queue_verdict queue_too_deep(const struct job_type *type, int64_t budget_ms, bool asked);
-/* A job has this place in the order of all; newer jobs have greater ones. */
-void queue_saw(int64_t seq);
+enum queue_verdict queue_too_deep(const struct job_type *type, const char *client,
+				  int64_t budget_ms, bool asked);
 /* True if the type's limit of queued jobs is known to be reached. */
 bool queue_is_full(const struct job_type *type);
 

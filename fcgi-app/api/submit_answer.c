@@ -23,7 +23,7 @@ static enum queue_verdict verdict_of(const struct submit *s, int64_t budget)
 
 	if (!type || app.draining || (s->row.run_at_ms && s->row.run_at_ms > now_ms() + budget))
 		return QUEUE_TOO_DEEP;
-	return queue_too_deep(type, budget, s->prefer.has_wait);
+	return queue_too_deep(type, s->row.client, budget, s->prefer.has_wait);
 }
 
 static struct submit *submit_of(struct parked *p)

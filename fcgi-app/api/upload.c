@@ -157,6 +157,7 @@ static void submitted(void *ctx, const struct db_result *result)
 	} else if (!read_answer(u, result->res)) {
 		finish(u, UPLOAD_REFUSED, NULL);
 	} else if (u->answer.code == INSERT_CREATED) {
+		insert_made(u->row, &u->answer);
 		commit(u);
 	} else {
 		answer = u->answer;

@@ -34,7 +34,8 @@ static void maintain_done(const struct db_result *r, int64_t now);
 
 static struct chore chores[N_CHORES] = {
 	[TYPES] = { "reading the job types",
-		    "SELECT type_id, name, timeout_ms, paused FROM longhaul.worker_types($1)",
+		    "SELECT type_id, name, timeout_ms, paused, limited, aged "
+		    "FROM longhaul.worker_types($1)",
 		    types_done, 0, false },
 	[RESCUE] = { "rescue", "SELECT longhaul.rescue()", rescue_done, 0, false },
 	[PROMOTE] = { "promote_due", "SELECT moved, next_due_ms FROM longhaul.promote_due($1)",
@@ -67,8 +68,10 @@ void chores_promote(void)
 
 static void take_type(struct type *t, const struct db_result *r, int row)
 {
-	bool paused = dbr_bool(r->res, row, 3);
+	bool paused = dbr_bool(r->res, row, 3), limited = dbr_bool(r->res, row, 4);
 
+	if (t->limited && !limited)
+		claim_look_back();
 	if (t->id == 0 || t->paused != paused) {
 		claim_look_back();
 		lease_beat();
@@ -78,6 +81,8 @@ static void take_type(struct type *t, const struct db_result *r, int row)
 	t->id = dbr_int4(r->res, row, 0);
 	t->timeout_ms = dbr_null(r->res, row, 2) ? 0 : dbr_int4(r->res, row, 2);
 	t->paused = paused;
+	t->limited = limited;
+	t->aged = dbr_bool(r->res, row, 5);
 	t->missing_said = false;
 }
 

@@ -1,9 +1,10 @@
 /*
  * claim.c: one claim at a time for all types that have room.
  *
- * A claim goes on behind the cursor when the type was woken or its last claim was full. Once one
- * comes back short, a look back finds what the cursor has passed by; so does a regular one. Looking
- * back is dear when many dead rows are in the way, so it gets at most a tenth of the time.
+ * A claim is made when the type was woken or its last claim was full. It looks back, for the jobs of clients
+ * whose turn it is before what the cursor has passed by, unless that would take more than a tenth of the time:
+ * it is dear when many dead rows are in the way. Then it goes on behind the cursor. Once such a one comes back
+ * short, and now and then in any case, a look back is made as soon as it may.
  */
 #include "claim.h"
 
@@ -29,6 +30,9 @@ struct asked {
 	int limit, got;
 	int64_t last_fence, last_seq;
 	int16_t last_priority;
+	unsigned int ended; /* the type's when it was asked */
+	bool cut;           /* the type's limit over all hosts is reached */
+	int64_t cut_ms;     /* until its rate lets one more through; 0 = a job must end first */
 };
 
 /* A claim whose answer was lost: perhaps these fences hold jobs that we don't know of. */
@@ -42,10 +46,8 @@ static struct {
 	unsigned int generation;
 	int64_t sent_at, retry_at, look_earliest;
 	int64_t fence_from, fence_to;
-	int64_t settled; /* the horizon when it was sent */
 	struct asked *asked;
 	size_t n_asked, asked_cap, turn;
-	struct horizon horizon;
 	int64_t horizon_at;
 	struct ghost *ghosts;
 } claim;
@@ -69,7 +71,6 @@ void claim_look_back(void)
 
 void claim_up(void)
 {
-	claim.horizon = (struct horizon){ 0 };
 	claim.horizon_at = 0;
 	claim.look_earliest = 0;
 	for (size_t i = 0; i < types.n; i++) {
@@ -142,6 +143,18 @@ static void add_job(const PGresult *res, int row)
 		finish_release(job);
 }
 
+/* A row that says that a type has no more to give for now. */
+static void note_cut(const PGresult *res, int row)
+{
+	const struct type *t = type_by_id(dbr_int4(res, row, 1));
+	struct asked *asked = t ? asked_for(t) : NULL;
+
+	if (!asked)
+		return;
+	asked->cut = true;
+	asked->cut_ms = dbr_null(res, row, 3) ? 0 : dbr_int8(res, row, 3);
+}
+
 /* Takes in the rows in the order of their fences, which is the order of the queue. */
 static void add_jobs(const PGresult *res)
 {
@@ -154,15 +167,34 @@ static void add_jobs(const PGresult *res)
 	order = mem_alloc((size_t)span * sizeof(*order));
 	memset(order, 0xff, (size_t)span * sizeof(*order));
 	for (int i = 0; i < n; i++) {
-		int64_t at = dbr_int8(res, i, 4) - claim.fence_from;
+		int64_t at = dbr_null(res, i, 0) ? -1 : dbr_int8(res, i, 4) - claim.fence_from;
 
 		if (at >= 0 && at < span)
 			order[at] = i;
+		else if (dbr_null(res, i, 0))
+			note_cut(res, i);
 	}
 	for (int64_t at = 0; at < span; at++)
 		if (order[at] >= 0)
 			add_job(res, order[at]);
 	free(order);
+}
+
+/* A type at its limit is asked for again when one of its jobs has ended here, when its rate lets one through,
+ * or when others may have made room. What is left of it isn't known. */
+static void plan_next_of_cut(const struct asked *a, int64_t now)
+{
+	struct type *t = a->type;
+	int64_t wait = config.poll_ms;
+
+	t->cut = a->cut_ms == 0;
+	if (t->cut && t->ended != a->ended) /* while the claim was under way */
+		t->wake = true;
+	if (a->cut_ms > 0 && a->cut_ms < wait)
+		wait = a->cut_ms;
+	t->look_at = now + wait;
+	if (claim.look_back && a->got > 0)
+		cursor_looked(&t->cursor, false, !t->aged, a->last_priority, a->last_seq);
 }
 
 /* Decides when each type is to be asked for again. */
@@ -173,10 +205,14 @@ static void plan_next(int64_t now)
 		struct type *t = a->type;
 		bool is_short = a->got < a->limit;
 
+		if (a->cut) {
+			plan_next_of_cut(a, now);
+			continue;
+		}
 		if (!is_short)
 			t->wake = true;
 		if (claim.look_back) {
-			cursor_looked(&t->cursor, claim.settled, is_short, a->last_priority,
+			cursor_looked(&t->cursor, is_short, !t->aged, a->last_priority,
 				      a->last_seq);
 			t->look_at = now + (t->n_held > 0 ? config.look_back_ms : config.poll_ms);
 		} else if (is_short) {
@@ -238,6 +274,12 @@ static int claimable(const struct type *t, int64_t now)
 	return t->id != 0 && !t->paused && !t->retired && now >= t->broken_until ? type_want(t) : 0;
 }
 
+/* Whether there is a reason to ask for the type. What may look back does so also for those that were woken. */
+static bool is_due(const struct type *t, int64_t now, bool look_back)
+{
+	return t->wake || (look_back && (t->look_asap || now >= t->look_at));
+}
+
 /* Chooses the types to ask for and how many of each. Returns how many in all. */
 static int choose(int64_t now, bool look_back)
 {
@@ -252,26 +294,50 @@ static int choose(int64_t now, bool look_back)
 		struct type *t = types.v[(claim.turn + i) % types.n];
 		int want = claimable(t, now);
 
-		if (want == 0 || (look_back ? !t->look_asap && now < t->look_at : !t->wake))
+		if (want == 0 || !is_due(t, now, look_back))
 			continue;
 		if (want > left)
 			want = left;
 		left -= want;
-		claim.asked[claim.n_asked++] =
-			(struct asked){ .type = t, .limit = want, .last_fence = -1 };
+		claim.asked[claim.n_asked++] = (struct asked){
+			.type = t, .limit = want, .last_fence = -1, .ended = t->ended
+		};
 	}
 	return config.claim_batch - left;
 }
 
-/* The last number drawn and who may still draw lower ones: for the floors. */
+/* How far the queues are and who may still add below that: for the floors. */
 static void horizon_done(void *ctx, const struct db_result *r)
 {
 	(void)ctx;
-	if (r->outcome == DB_OK && dbr_rows(r->res) == 1)
-		horizon_update(&claim.horizon, dbr_int8(r->res, 0, 0), dbr_int8(r->res, 0, 1),
-			       dbr_int8(r->res, 0, 2));
-	else if (r->outcome == DB_ERROR)
+	if (r->outcome == DB_ERROR)
 		log_warning("queue_horizon failed sqlstate=%s: %s", r->sqlstate, r->message);
+	if (r->outcome != DB_OK)
+		return;
+	for (int i = 0; i < dbr_rows(r->res); i++) {
+		struct type *t = type_by_id(dbr_int4(r->res, i, 0));
+
+		if (t)
+			cursor_horizon(&t->cursor, dbr_int2(r->res, i, 1), dbr_int8(r->res, i, 2),
+				       dbr_int8(r->res, i, 3), dbr_int8(r->res, i, 4));
+	}
+}
+
+static void ask_horizon(void)
+{
+	static const char sql[] =
+		"SELECT type_id, priority, seq, xmax, xmin FROM longhaul.queue_horizon($1)";
+	struct pgarray ids;
+	struct db_params p = { 0 };
+
+	pga_init(&ids, DB_INT4);
+	for (size_t i = 0; i < types.n; i++)
+		if (types.v[i]->id != 0)
+			pga_int4(&ids, types.v[i]->id);
+	dbp_array(&p, &ids);
+	db_query(worker.claim, sql, &p, horizon_done, NULL);
+	db_params_free(&p);
+	pga_free(&ids);
 }
 
 static void add_entries(struct pgarray *ids, struct pgarray *priorities, struct pgarray *after,
@@ -291,10 +357,11 @@ static void add_entries(struct pgarray *ids, struct pgarray *priorities, struct 
 			pga_int8(after, bottom ? 0 : claim.look_back ? e->floor : e->after);
 			pga_int4(limits, claim.asked[i].limit);
 		}
-		if (claim.look_back)
-			t->look_asap = false;
-		else
-			t->wake = false;
+		t->wake = false;
+		if (!claim.look_back)
+			continue;
+		t->look_asap = false;
+		cursor_look(&t->cursor);
 	}
 }
 
@@ -317,7 +384,6 @@ static void send_claim(int64_t now, int total)
 	claim.fence_to = worker.next_fence += total;
 	claim.generation = worker.generation;
 	claim.sent_at = now;
-	claim.settled = claim.horizon.settled;
 	claim.turn++;
 	dbp_uuid(&p, &worker.boot);
 	dbp_int8(&p, claim.fence_from);
@@ -396,20 +462,15 @@ void claim_step(int64_t now)
 		release_ghost();
 		return;
 	}
-	claim.look_back = false;
-	total = choose(now, false);
-	if (total == 0 && now >= claim.look_earliest) {
-		claim.look_back = true;
-		total = choose(now, true);
-	}
+	claim.look_back = now >= claim.look_earliest;
+	total = choose(now, claim.look_back);
 	if (total == 0) {
 		wake_for_look(now);
 		return;
 	}
 	if (claim.look_back && now >= claim.horizon_at) {
 		/* Goes ahead of the look back on the same connection. */
-		db_query(worker.claim, "SELECT last_seq, xmax, xmin FROM longhaul.queue_horizon()",
-			 NULL, horizon_done, NULL);
+		ask_horizon();
 		claim.horizon_at = now + config.look_back_ms / 2;
 	}
 	send_claim(now, total);

@@ -55,28 +55,41 @@ static void raise_floor(struct cursor_entry *e, int64_t to)
 		e->after = e->floor;
 }
 
-void cursor_looked(struct cursor *c, int64_t settled, bool is_short, int16_t last_priority,
+void cursor_look(struct cursor *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		c->v[i].looking = c->v[i].horizon.settled;
+}
+
+void cursor_looked(struct cursor *c, bool is_short, bool strict, int16_t last_priority,
 		   int64_t last_seq)
 {
 	for (size_t i = 0; i < c->n; i++) {
 		struct cursor_entry *e = &c->v[i];
 
-		if (is_short || e->priority > last_priority)
-			raise_floor(e, settled);
+		if (is_short || (strict && e->priority > last_priority))
+			raise_floor(e, e->looking);
 		else if (e->priority == last_priority)
-			raise_floor(e, last_seq < settled ? last_seq : settled);
+			raise_floor(e, last_seq < e->looking ? last_seq : e->looking);
 	}
+}
+
+static struct cursor_entry *find(const struct cursor *c, int16_t priority)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->v[i].priority == priority)
+			return &c->v[i];
+	return NULL;
 }
 
 int64_t cursor_floor(const struct cursor *c, int16_t priority)
 {
-	for (size_t i = 0; i < c->n; i++)
-		if (c->v[i].priority == priority)
-			return c->v[i].floor;
-	return 0;
+	const struct cursor_entry *e = find(c, priority);
+
+	return e ? e->floor : 0;
 }
 
-void horizon_update(struct horizon *h, int64_t last_seq, int64_t xmax, int64_t xmin)
+void horizon_update(struct horizon *h, int64_t seq, int64_t xmax, int64_t xmin)
 {
 	if (h->pending && xmin >= h->next_xmax) {
 		if (h->next > h->settled)
@@ -85,9 +98,18 @@ void horizon_update(struct horizon *h, int64_t last_seq, int64_t xmax, int64_t x
 	}
 	/* Only a horizon that has come in makes room for the next: a newer one each time would never
 	 * come in while transactions overlap. */
-	if (!h->pending && last_seq > h->settled) {
+	if (!h->pending && seq > h->settled) {
 		h->pending = true;
-		h->next = last_seq;
+		h->next = seq;
 		h->next_xmax = xmax;
 	}
+}
+
+void cursor_horizon(struct cursor *c, int16_t priority, int64_t seq, int64_t xmax, int64_t xmin)
+{
+	struct cursor_entry *e = find(c, priority);
+
+	/* One that isn't known is looked for from the bottom anyway. */
+	if (e)
+		horizon_update(&e->horizon, seq, xmax, xmin);
 }

@@ -79,15 +79,20 @@ void type_holds(struct type *t, int64_t bytes)
 {
 	t->held_bytes += bytes;
 	t->n_held += bytes > 0 ? 1 : -1;
-	if (bytes > 0)
+	if (bytes > 0) {
 		t->mean_bytes += ((double)bytes - t->mean_bytes) / RECENT;
+		return;
+	}
+	t->ended++;
+	t->wake = t->wake || t->cut;
+	t->cut = false;
 }
 
 int type_capacity(const struct type *t)
 {
 	double ahead;
 
-	if (t->mean_us < 0 || t->stuck)
+	if (t->mean_us < 0 || t->stuck || t->limited)
 		return t->cfg.slots;
 	ahead = (double)t->cfg.slots * config.prefetch_ms * 1000 /
 		(t->mean_us > OVERHEAD_US ? t->mean_us : OVERHEAD_US);

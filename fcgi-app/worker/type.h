@@ -25,13 +25,17 @@ struct type {
 	int32_t id; /* 0 = it has no such type */
 	int32_t timeout_ms;
 	bool paused, missing_said;
+	bool limited; /* over all hosts: nothing is claimed ahead */
+	bool aged;    /* claims don't go strictly by priority */
 
 	/* claims: see claim.c */
 	struct cursor cursor;
-	bool wake;         /* there may be jobs behind the cursor */
-	bool look_asap;    /* a claim came back short */
-	int64_t look_at;   /* next regular look back */
-	int64_t bottom_at; /* next one from the very bottom */
+	bool wake;      /* there may be jobs behind the cursor */
+	bool look_asap; /* a claim came back short */
+	bool cut; /* the last claim met the limit over all hosts: the next job that ends makes room */
+	unsigned int ended; /* jobs that were held and are no more */
+	int64_t look_at;    /* next regular look back */
+	int64_t bottom_at;  /* next one from the very bottom */
 
 	/* jobs in hand */
 	struct link waiting;            /* claimed, not handed to a runner */

@@ -53,6 +53,10 @@ CREATE TABLE longhaul.job_type (
     paused              boolean NOT NULL DEFAULT false,
     paused_since        timestamptz,
     paused_reason       text,
+    max_running         integer CHECK (max_running > 0),
+    rate_limit          integer CHECK (rate_limit > 0),
+    rate_period         interval NOT NULL DEFAULT '1 second' CHECK (rate_period >= '1 millisecond' AND rate_period <= '31 days'),
+    ageing              interval CHECK (ageing >= '1 millisecond'),
     CHECK (poll_min_ms <= poll_max_ms),
     CHECK (split_part(submit_path, '/', 2) NOT IN ('jobs', 'operations', 'webhooks')),
     CHECK (collection NOT IN ('jobs', 'operations', 'webhooks'))
@@ -79,6 +83,10 @@ COMMENT ON COLUMN longhaul.job_type.lifetime IS 'a job that has not ended by the
 COMMENT ON COLUMN longhaul.job_type.paused IS 'true: jobs are accepted but none is claimed; see pause_type() and resume_type()';
 COMMENT ON COLUMN longhaul.job_type.paused_since IS 'since when; kept by the database';
 COMMENT ON COLUMN longhaul.job_type.paused_reason IS 'why, for people; goes when it is resumed';
+COMMENT ON COLUMN longhaul.job_type.max_running IS 'most jobs that all workers together may hold at a time; NULL = as many as they have slots';
+COMMENT ON COLUMN longhaul.job_type.rate_limit IS 'most jobs begun per rate_period, by all workers together; so many may begin at once, then evenly; NULL = no limit';
+COMMENT ON COLUMN longhaul.job_type.rate_period IS 'what rate_limit is per';
+COMMENT ON COLUMN longhaul.job_type.ageing IS 'a job that has waited so long counts as one priority higher, and so on; NULL = priorities are strict';
 
 CREATE TABLE longhaul.client (
     name       text COLLATE "C" PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 64),
@@ -137,7 +145,7 @@ COMMENT ON COLUMN longhaul.job.media_type IS 'Content-Type of the input';
 COMMENT ON COLUMN longhaul.job.request_id IS 'request id of the HTTP server, for its log';
 COMMENT ON COLUMN longhaul.job.traceparent IS 'W3C trace context of the request';
 COMMENT ON COLUMN longhaul.job.id IS 'UUIDv7: begins with the time of the request, which is also the partition key';
-COMMENT ON COLUMN longhaul.job.seq IS 'place in the queue: claims go by priority, then seq';
+COMMENT ON COLUMN longhaul.job.seq IS 'place in the queue: claims go by priority, then seq. Its high bits (seq >> 16) are the turn that its client had, the low ones the order of arrival';
 COMMENT ON COLUMN longhaul.job.run_at IS 'not before this time; NULL = at once';
 COMMENT ON COLUMN longhaul.job.fingerprint IS 'SHA-256 of what was asked (headers that matter and body): tells a repeat from another request';
 COMMENT ON COLUMN longhaul.job.input IS 'the input if it is small; NULL = in input_chunk';
@@ -212,7 +220,7 @@ COMMENT ON COLUMN longhaul.result_chunk.data IS 'the piece';
 -- ---------------------------------------------------------------------------------------------
 
 CREATE SEQUENCE longhaul.ready_seq AS bigint;
-COMMENT ON SEQUENCE longhaul.ready_seq IS 'numbers the places in the queue';
+COMMENT ON SEQUENCE longhaul.ready_seq IS 'numbers the jobs as they arrive: orders those of one turn';
 
 CREATE TABLE longhaul.ready (
     type_id  integer NOT NULL,
@@ -225,7 +233,7 @@ CREATE TABLE longhaul.ready (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,
         autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_scale_factor = 0,
         autovacuum_analyze_threshold = 100000, autovacuum_vacuum_cost_delay = 0);
-CREATE UNIQUE INDEX ready_order ON longhaul.ready (type_id, priority DESC, seq);
+CREATE INDEX ready_order ON longhaul.ready (type_id, priority DESC, seq);
 COMMENT ON TABLE longhaul.ready IS 'Jobs that can run now. A claim deletes the row; claims go by type, priority (high first), seq.';
 COMMENT ON COLUMN longhaul.ready.type_id IS 'job_type.type_id';
 COMMENT ON COLUMN longhaul.ready.priority IS 'job.priority';
@@ -242,7 +250,8 @@ CREATE TABLE longhaul.delayed (
     priority smallint NOT NULL,
     gen      integer NOT NULL,
     attempt  integer NOT NULL,
-    seq      bigint NOT NULL
+    seq      bigint NOT NULL,
+    client   text COLLATE "C"
 );
 CREATE INDEX delayed_due ON longhaul.delayed (run_at);
 COMMENT ON TABLE longhaul.delayed IS 'Jobs that wait for a time: Longhaul-Run-At, or the backoff between attempts. Workers move them to ready when due.';
@@ -252,6 +261,7 @@ COMMENT ON COLUMN longhaul.delayed.type_id IS 'job_type.type_id';
 COMMENT ON COLUMN longhaul.delayed.priority IS 'job.priority';
 COMMENT ON COLUMN longhaul.delayed.gen IS 'generation: 1 = never claimed';
 COMMENT ON COLUMN longhaul.delayed.attempt IS 'attempts already burned';
+COMMENT ON COLUMN longhaul.delayed.client IS 'job.client if it was never claimed: its turn comes when its time does; NULL = it is put back before all others';
 COMMENT ON COLUMN longhaul.delayed.seq IS 'as in ready; drawn anew when its time comes if it was never claimed';
 
 CREATE TABLE longhaul.lease (
@@ -262,6 +272,7 @@ CREATE TABLE longhaul.lease (
     priority     smallint NOT NULL,
     deaths       smallint NOT NULL DEFAULT 0,
     host_deaths  smallint NOT NULL DEFAULT 0,
+    limited      boolean NOT NULL DEFAULT false,
     gen          integer NOT NULL,
     attempt      integer NOT NULL,
     attempt_base integer NOT NULL DEFAULT 0,
@@ -278,6 +289,8 @@ CREATE TABLE longhaul.lease (
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,
         autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_scale_factor = 0,
         autovacuum_analyze_threshold = 100000, autovacuum_vacuum_cost_delay = 0);
+-- Few rows, and none unless a type has a limit.
+CREATE INDEX lease_limited ON longhaul.lease (type_id) WHERE limited;
 COMMENT ON TABLE longhaul.lease IS 'Jobs that have been claimed and have not ended. boot and fence name the one claim that may write; boot NULL = put back, waiting for its next attempt.';
 COMMENT ON COLUMN longhaul.lease.job_id IS 'job.id';
 COMMENT ON COLUMN longhaul.lease.type_id IS 'job_type.type_id';
@@ -296,6 +309,7 @@ COMMENT ON COLUMN longhaul.lease.fence IS 'that worker''s claim counter: a write
 COMMENT ON COLUMN longhaul.lease.attempt IS 'this attempt, counted from 1; between attempts the number already burned';
 COMMENT ON COLUMN longhaul.lease.attempt_base IS 'attempts made before a retry by hand: they don''t count against max_attempts';
 COMMENT ON COLUMN longhaul.lease.deaths IS 'runners that died in this job';
+COMMENT ON COLUMN longhaul.lease.limited IS 'it counts against job_type.max_running: the type had one when the job was first claimed';
 COMMENT ON COLUMN longhaul.lease.host_deaths IS 'worker hosts that were lost with this job begun';
 COMMENT ON COLUMN longhaul.lease.started_at IS 'when its handler began; NULL = claimed ahead, not begun';
 COMMENT ON COLUMN longhaul.lease.change IS 'visible changes in this generation; low word of the version that clients see';

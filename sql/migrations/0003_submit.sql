@@ -69,6 +69,10 @@ COMMENT ON FUNCTION longhaul.take_keys(text[], integer[], text[], uuid[], bytea[
 --   p_webhook     URL to tell of the job's end, NULL = none; p_base_url and p_problem_base are what the links and the
 --                 problem types in that begin with. The arrays may be NULL.
 --   p_start_by    the job fails if no worker has it by then, NULL = none; the array may be NULL
+--   p_last        the newest turn of this client, type and priority that the caller knows of; NULL, 0 = none
+--   p_turn        how many turns further this job is: the caller counts the client's jobs in the batch; NULL = 1.
+--                 A job's place is p_turn turns behind the later of p_last and the queue's clock: see 0016.
+--                 These arrays may be NULL too.
 -- Returns a row per element: code 0 created, 1 this id exists with the same fingerprint, 2 the key
 -- made an earlier job (job_id) from the same request, 3 the key belongs to another request, 4 the id
 -- belongs to another request, 5 the key's job has been removed.
@@ -79,6 +83,7 @@ CREATE FUNCTION longhaul.submit_batch(
     p_media_type text[], p_input bytea[], p_input_size bigint[], p_key text[], p_fingerprint bytea[],
     p_waiter bigint[], p_traceparent text[], p_request_id text[], p_webhook text[] DEFAULT NULL,
     p_base_url text[] DEFAULT NULL, p_problem_base text[] DEFAULT NULL, p_start_by timestamptz[] DEFAULT NULL,
+    p_last bigint[] DEFAULT NULL, p_turn integer[] DEFAULT NULL,
     OUT ord integer, OUT code smallint, OUT job_id uuid, OUT created_at timestamptz, OUT seq bigint,
     OUT version bigint)
 RETURNS SETOF record
@@ -101,8 +106,8 @@ BEGIN
         v_job := ARRAY(SELECT longhaul.input_open(u.i) FROM unnest(p_id) WITH ORDINALITY AS u(i, n) ORDER BY u.n);
     END IF;
 
-    -- The transaction must have its id before it draws from ready_seq: the workers' trailing cursor
-    -- takes a transaction without one for not having drawn yet.
+    -- The transaction must have its id before it reads the clocks: the workers' trailing cursor takes a
+    -- transaction without one for not having read them yet.
     PERFORM pg_current_xact_id();
 
     IF EXISTS (SELECT FROM unnest(p_key) AS k WHERE k IS NOT NULL) THEN
@@ -116,17 +121,23 @@ BEGIN
         END LOOP;
     END IF;
 
-    WITH u AS MATERIALIZED (
-        SELECT * FROM unnest(v_job, p_type_id, p_client, p_priority, p_run_at, p_media_type, p_input, p_input_size,
-                             p_fingerprint, p_waiter, p_traceparent, p_request_id)
+    WITH c AS MATERIALIZED (
+        SELECT q.type_id, q.priority, pg_sequence_last_value(q.clock) AS now
+          FROM longhaul.queue_clock q WHERE q.type_id = ANY (p_type_id)
+    ), u AS MATERIALIZED (
+        SELECT x.*, greatest(x.last, c.now, 0) + coalesce(x.turns, 1) AS turn
+          FROM unnest(v_job, p_type_id, p_client, p_priority, p_run_at, p_media_type, p_input, p_input_size,
+                      p_fingerprint, p_waiter, p_traceparent, p_request_id, p_last, p_turn)
                WITH ORDINALITY AS x(id, type_id, client, priority, run_at, media_type, input, input_size,
-                                    fingerprint, waiter, traceparent, request_id, n)
+                                    fingerprint, waiter, traceparent, request_id, last, turns, n)
+          LEFT JOIN c ON c.type_id = x.type_id AND c.priority = x.priority
          WHERE NOT v_keys OR v_code[x.n] = 0
          ORDER BY x.id, x.n
     ), j AS (
         INSERT INTO longhaul.job (id, type_id, client, priority, input_size, seq, created_at, run_at, fingerprint,
                                   media_type, request_id, traceparent, input)
-        SELECT u.id, u.type_id, u.client, u.priority, u.input_size, nextval('longhaul.ready_seq'), clock_timestamp(),
+        SELECT u.id, u.type_id, u.client, u.priority, u.input_size,
+               (u.turn << 16) | (nextval('longhaul.ready_seq') & 65535), clock_timestamp(),
                CASE WHEN u.run_at > now() THEN u.run_at END, u.fingerprint, u.media_type, u.request_id, u.traceparent,
                u.input
           FROM u
@@ -137,10 +148,10 @@ BEGIN
           FROM u JOIN j ON j.id = u.id AND j.fingerprint = u.fingerprint AND j.client = u.client AND j.type_id = u.type_id
     ), rd AS (
         INSERT INTO longhaul.ready (type_id, priority, gen, attempt, seq, waiter, job_id)
-        SELECT DISTINCT ON (m.seq) m.type_id, m.priority, 1, 0, m.seq, m.waiter, m.id FROM m WHERE m.run_at IS NULL
+        SELECT DISTINCT ON (m.id) m.type_id, m.priority, 1, 0, m.seq, m.waiter, m.id FROM m WHERE m.run_at IS NULL
     ), dl AS (
-        INSERT INTO longhaul.delayed (job_id, run_at, type_id, priority, gen, attempt, seq)
-        SELECT DISTINCT ON (m.seq) m.id, m.run_at, m.type_id, m.priority, 1, 0, m.seq FROM m WHERE m.run_at IS NOT NULL
+        INSERT INTO longhaul.delayed (job_id, run_at, type_id, priority, gen, attempt, seq, client)
+        SELECT DISTINCT ON (m.id) m.id, m.run_at, m.type_id, m.priority, 1, 0, m.seq, m.client FROM m WHERE m.run_at IS NOT NULL
     )
     SELECT array_agg(m.n::integer), array_agg(m.created_at), array_agg(m.seq) INTO v_made, v_created, v_seq FROM m;
 
@@ -194,7 +205,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION longhaul.submit_batch(uuid[], integer[], text[], smallint[], timestamptz[], text[], bytea[], bigint[],
-    text[], bytea[], bigint[], text[], text[], text[], text[], text[], timestamptz[]) IS 'Submits jobs, one array element each; idempotent on the id';
+    text[], bytea[], bigint[], text[], text[], text[], text[], text[], timestamptz[], bigint[], integer[])
+    IS 'Submits jobs, one array element each; idempotent on the id';
 
 -- The job type p_type, if it takes such a job; else an error that says why not. Internal.
 CREATE FUNCTION longhaul.submit_check(p_type text, p_input bytea, p_media_type text, p_client text, p_priority integer)
@@ -247,7 +259,10 @@ BEGIN
                                  ARRAY[p_run_at], ARRAY[p_media_type],
                                  ARRAY[CASE WHEN v_size <= c_inline THEN p_input END], ARRAY[v_size], ARRAY[p_key],
                                  ARRAY[p_fingerprint], ARRAY[NULL::bigint], ARRAY[NULL::text], ARRAY[p_request_id],
-                                 p_start_by => ARRAY[p_start_by]) AS s;
+                                 p_start_by => ARRAY[p_start_by],
+                                 p_last => ARRAY[CASE WHEN p_run_at IS NULL OR p_run_at <= now()
+                                                      THEN longhaul.take_turns(p_type_id, p_priority::smallint,
+                                                                               p_client, 1) END]) AS s;
     -- Only of a job that was made: one that a key found has its input.
     IF code = 0 AND v_size > c_inline THEN
         FOR i IN 0 .. (v_size - 1) / c_chunk LOOP

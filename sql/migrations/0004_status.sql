@@ -227,11 +227,12 @@ $$;
 COMMENT ON FUNCTION longhaul.watch(uuid[], bigint) IS 'Asks to be notified when these jobs end';
 
 -- How each type stands: what waits (counted up to 10,000, or max_queued), what runs, how old the head is, how fast
--- it goes. Counting starts where the workers say that nothing waits any more: dead rows below
+-- it goes; the first and the last place counted of priority 0 (head_seq, last_seq), between which a job's own place tells
+-- how much is before it. Counting starts where the workers say that nothing waits any more: dead rows below
 -- cost nothing.
 CREATE FUNCTION longhaul.queue_state(
     OUT type_id integer, OUT depth integer, OUT running integer, OUT head_age_ms bigint, OUT mean_ms double precision,
-    OUT finish_per_s double precision, OUT workers integer, OUT slots integer)
+    OUT finish_per_s double precision, OUT workers integer, OUT slots integer, OUT head_seq bigint, OUT last_seq bigint)
 RETURNS SETOF record
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
@@ -239,7 +240,8 @@ AS $$
     SELECT t.type_id, d.depth, coalesce(w.running, 0),
            CASE WHEN d.head IS NOT NULL THEN
                greatest(0, extract(epoch FROM clock_timestamp() - longhaul.uuid_time(d.head)) * 1000)::bigint END,
-           w.mean_ms, coalesce(w.finish_per_s, 0), coalesce(w.workers, 0), coalesce(w.slots, 0)
+           w.mean_ms, coalesce(w.finish_per_s, 0), coalesce(w.workers, 0), coalesce(least(w.slots, t.max_running), 0),
+           d.head_seq, d.last_seq
       FROM longhaul.job_type t
       LEFT JOIN LATERAL (
           SELECT sum(x.running)::integer AS running, sum(x.finish_per_s) AS finish_per_s, count(*)::integer AS workers,
@@ -250,15 +252,16 @@ AS $$
            WHERE x.type_id = t.type_id AND k.dead_at IS NULL AND k.stopped_at IS NULL AND k.lease_until > now()
       ) w ON true
       CROSS JOIN LATERAL (
-          SELECT count(*)::integer AS depth, (array_agg(q.job_id))[1] AS head
-            FROM (SELECT job_id FROM longhaul.ready r WHERE r.type_id = t.type_id AND r.priority > 0
+          SELECT count(*)::integer AS depth, (array_agg(q.job_id))[1] AS head,
+                 min(q.seq) FILTER (WHERE q.seq > 0) AS head_seq, max(q.seq) FILTER (WHERE q.seq > 0) AS last_seq
+            FROM (SELECT r.job_id, NULL::bigint AS seq FROM longhaul.ready r WHERE r.type_id = t.type_id AND r.priority > 0
                   UNION ALL
-                  SELECT job_id FROM longhaul.ready r WHERE r.type_id = t.type_id AND r.priority = 0 AND r.seq < 0
+                  SELECT r.job_id, NULL FROM longhaul.ready r WHERE r.type_id = t.type_id AND r.priority = 0 AND r.seq < 0
                   UNION ALL
-                  SELECT job_id FROM longhaul.ready r WHERE r.type_id = t.type_id AND r.priority = 0
+                  SELECT r.job_id, r.seq FROM longhaul.ready r WHERE r.type_id = t.type_id AND r.priority = 0
                                                    AND r.seq > greatest(coalesce(w.floor_seq, 0), 0)
                   UNION ALL
-                  SELECT job_id FROM longhaul.ready r WHERE r.type_id = t.type_id AND r.priority < 0
+                  SELECT r.job_id, NULL FROM longhaul.ready r WHERE r.type_id = t.type_id AND r.priority < 0
                   -- Enough to tell whether max_queued is reached.
                   LIMIT greatest(10000, least(coalesce(t.max_queued, 0), 1000000))) q
       ) d

@@ -114,32 +114,49 @@ END
 $$;
 COMMENT ON FUNCTION longhaul.worker_stop(uuid) IS 'Ends a worker daemon''s registration';
 
--- The job types with these names, as a worker needs them.
+-- The job types with these names, as a worker needs them. limited: no more may be claimed ahead than there are slots;
+-- aged: claims don't go strictly by priority.
 CREATE FUNCTION longhaul.worker_types(
     p_names text[],
-    OUT type_id integer, OUT name text, OUT max_attempts integer, OUT timeout_ms integer, OUT paused boolean)
+    OUT type_id integer, OUT name text, OUT max_attempts integer, OUT timeout_ms integer, OUT paused boolean,
+    OUT limited boolean, OUT aged boolean)
 RETURNS SETOF record
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
-    SELECT t.type_id, t.name, t.max_attempts, t.timeout_ms, t.paused FROM longhaul.job_type t WHERE t.name = ANY (p_names)
+    SELECT t.type_id, t.name, t.max_attempts, t.timeout_ms, t.paused,
+           t.max_running IS NOT NULL OR t.rate_limit IS NOT NULL, t.ageing IS NOT NULL
+      FROM longhaul.job_type t WHERE t.name = ANY (p_names)
 $$;
 COMMENT ON FUNCTION longhaul.worker_types(text[]) IS 'The job types that a worker serves';
 
--- Where the trailing cursor may go: a transaction that draws from ready_seq has its id first (see
--- submit_batch), so once every transaction older than xmax has ended (a later xmin >= xmax), no
--- place up to last_seq can still appear.
+-- Where the trailing cursors may go, a row per type and priority that has a clock: a transaction that reads the clock
+-- has its id first (see submit_batch), and clocks never go back. So once every transaction older than xmax has ended
+-- (a later xmin >= xmax), no place up to seq can still appear.
 -- xmax is an id drawn here. That of a snapshot would not do: it is one above the newest transaction
 -- that has ended, so older ones that still run may have higher ids.
-CREATE FUNCTION longhaul.queue_horizon(OUT last_seq bigint, OUT xmax bigint, OUT xmin bigint)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+CREATE FUNCTION longhaul.queue_horizon(
+    p_type_ids integer[],
+    OUT type_id integer, OUT priority smallint, OUT seq bigint, OUT xmax bigint, OUT xmin bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, longhaul, pg_temp SET enable_seqscan = off SET jit = off
+AS $$
+DECLARE
+    v_types integer[];
+    v_prios smallint[];
+    v_seqs  bigint[];
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
-    -- The sequence first: what is drawn after this line is not covered.
-    SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END INTO last_seq FROM longhaul.ready_seq s;
+    -- The clocks first: who reads them after this line reads no less.
+    SELECT array_agg(c.type_id), array_agg(c.priority),
+           array_agg(((coalesce(pg_sequence_last_value(c.clock), 0) + 1) << 16) - 1)
+      INTO v_types, v_prios, v_seqs
+      FROM longhaul.queue_clock c WHERE c.type_id = ANY (p_type_ids);
     xmax := pg_current_xact_id()::text::bigint;
     xmin := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
+    RETURN QUERY SELECT u.t, u.p, u.s, xmax, xmin FROM unnest(v_types, v_prios, v_seqs) AS u(t, p, s);
 END
 $$;
-COMMENT ON FUNCTION longhaul.queue_horizon() IS 'Newest place in the queue and the transactions that may still add below it';
+COMMENT ON FUNCTION longhaul.queue_horizon(integer[]) IS 'How far each queue is and the transactions that may still add below that';
 
 -- Claimed jobs with their inputs and particulars. Internal: a function of its own because its plan must be
 -- made for the ids at hand, so that it opens only the days they are of; those of claim must not.
@@ -177,10 +194,14 @@ COMMENT ON FUNCTION longhaul.claimed_rows(longhaul.lease[]) IS 'Internal: inputs
 --                knows of a type, higher priorities first: take what lies above seq p_after.
 --                p_limits is the type's, the same in each of its elements
 --   p_look_back  also take jobs that were put back (negative seq) and look for other priorities
+-- Of a type with ageing, the priority whose head counts most comes first: its priority and what it has waited /
+-- ageing. It gives an eighth of what is asked for, then the heads are compared again.
+-- A row without job_id says that a type (type_id) was cut short by its limit; seq: the milliseconds until its
+-- rate limit lets the next job through, NULL = not before one of its jobs ends.
 -- Commits without waiting for the disk: a claim that a crash loses is a job that still waits, and
 -- the fence keeps the ghost out. Raises LH001 if the daemon's lease has been taken away.
--- Writes: ready, lease. Locks: the rows; an advisory lock shared with other claims of this daemon,
--- against rescue.
+-- Writes: ready, lease, the clocks, type_rate. Locks: the rows; an advisory lock shared with other claims of this
+-- daemon, against rescue; of types with limits one each, so that two claims together don't pass the limit.
 CREATE FUNCTION longhaul.claim(
     p_boot uuid, p_fence bigint, p_type_ids integer[], p_priorities smallint[], p_after bigint[], p_limits integer[],
     p_look_back boolean,
@@ -193,24 +214,39 @@ SET search_path = pg_catalog, longhaul, pg_temp
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_nestloop = off SET enable_mergejoin = off SET jit = off
 AS $$
 DECLARE
-    v_types  integer[] := '{}';
-    v_prios  smallint[] := '{}';
-    v_after  bigint[] := '{}';
-    v_upto   bigint[] := '{}';
-    v_limits integer[] := '{}';
-    v_taken  longhaul.lease[] := '{}';
-    v_some   longhaul.lease[];
-    v_last   integer := -1;
-    v_left   integer := 0;
-    v_rows   integer;
-    v_above  smallint;
-    v_below  smallint;
-    v_found  smallint;
-    v_fence  bigint := p_fence;
-    v_now    timestamptz := clock_timestamp();
-    v_late   boolean := EXISTS (SELECT FROM longhaul.job_deadline d WHERE d.start_by <= clock_timestamp());
-    c_top    CONSTANT bigint := 9223372036854775807;
-    i        integer;
+    -- ranges of the queue to look through, in order
+    v_types   integer[] := '{}';
+    v_prios   smallint[] := '{}';
+    v_after   bigint[] := '{}';
+    v_upto    bigint[] := '{}';
+    v_limits  integer[] := '{}';
+    -- types with limits or ageing
+    s_types   integer[] := '{}';
+    s_ageing  interval[] := '{}';
+    s_limited boolean[] := '{}';
+    s_room    integer[] := '{}';
+    s_wait    bigint[] := '{}';
+    s_taken   integer[] := '{}';
+    v_taken   longhaul.lease[] := '{}';
+    v_some    longhaul.lease[];
+    v_last    integer := -1;
+    v_left    integer := 0;
+    v_portion integer;
+    v_rows    integer;
+    v_seq     bigint;
+    v_above   smallint;
+    v_below   smallint;
+    v_found   smallint;
+    v_fence   bigint := p_fence;
+    v_now     timestamptz := clock_timestamp();
+    v_late    boolean := EXISTS (SELECT FROM longhaul.job_deadline d WHERE d.start_by <= clock_timestamp());
+    c_top     CONSTANT bigint := 9223372036854775807;
+    i         integer;
+    k         integer;
+    s         integer;
+    v_type    integer;
+    v_ageing  interval;
+    v_limited boolean;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     PERFORM pg_advisory_xact_lock_shared(hashtext('longhaul.boot'), hashtext(p_boot::text));
@@ -218,6 +254,28 @@ BEGIN
                     WHERE w.boot = p_boot AND w.dead_at IS NULL AND w.stopped_at IS NULL) THEN
         RAISE EXCEPTION 'the lease of worker % is lost', p_boot USING ERRCODE = 'LH001';
     END IF;
+
+    -- In one order, so that claims don't wait for each other in a ring.
+    FOR v_type, v_ageing, v_limited IN
+        SELECT t.type_id, t.ageing, t.max_running IS NOT NULL OR t.rate_limit IS NOT NULL
+          FROM longhaul.job_type t
+         WHERE t.type_id = ANY (p_type_ids)
+           AND (t.max_running IS NOT NULL OR t.rate_limit IS NOT NULL OR t.ageing IS NOT NULL)
+         ORDER BY t.type_id
+    LOOP
+        s := cardinality(s_types) + 1;
+        s_types[s] := v_type;
+        s_ageing[s] := v_ageing;
+        s_limited[s] := v_limited;
+        s_taken[s] := 0;
+        IF v_limited THEN
+            PERFORM pg_advisory_xact_lock(hashtext('longhaul.type'), v_type);
+            SELECT x.room, x.wait_ms INTO v_rows, v_seq
+              FROM longhaul.type_room(v_type, p_limits[array_position(p_type_ids, v_type)]) x;
+            s_room[s] := v_rows;
+            s_wait[s] := v_seq;
+        END IF;
+    END LOOP;
 
     -- The ranges to look through, in order.
     FOR i IN 1 .. cardinality(p_type_ids) LOOP
@@ -264,30 +322,57 @@ BEGIN
         END IF;
     END LOOP;
 
-    FOR i IN 1 .. cardinality(v_types) LOOP
+    i := 1;
+    WHILE i <= cardinality(v_types) LOOP
         IF v_types[i] <> v_last THEN
             v_last := v_types[i];
-            v_left := v_limits[i];
+            s := array_position(s_types, v_last);
+            v_left := CASE WHEN s_limited[s] THEN s_room[s] ELSE v_limits[i] END;
         END IF;
-        CONTINUE WHEN v_left <= 0;
+        IF v_left <= 0 THEN
+            i := i + 1;
+            CONTINUE;
+        END IF;
+        k := i;
+        v_portion := v_left;
+        IF s_ageing[s] IS NOT NULL THEN
+            -- Of each range the head; put-back jobs go on coming first in their priority.
+            SELECT x.n INTO k
+              FROM (SELECT g.n, max(v_prios[g.n] + extract(epoch FROM clock_timestamp() - longhaul.uuid_time(h.job_id))
+                                                   / extract(epoch FROM s_ageing[s]))
+                                OVER (PARTITION BY v_prios[g.n]) AS counts
+                      FROM generate_series(i, cardinality(v_types)) AS g(n)
+                      CROSS JOIN LATERAL (SELECT q.job_id FROM longhaul.ready q
+                                           WHERE q.type_id = v_last AND q.priority = v_prios[g.n]
+                                             AND q.seq > v_after[g.n] AND q.seq < v_upto[g.n]
+                                           ORDER BY q.seq LIMIT 1) h
+                     WHERE v_types[g.n] = v_last) x
+             ORDER BY x.counts DESC, x.n LIMIT 1;
+            IF NOT FOUND THEN
+                v_left := 0;
+                CONTINUE;
+            END IF;
+            v_portion := least(v_left, greatest(1, v_limits[i] / 8));
+        END IF;
         -- Delete by the ctids of the locking subquery: a join on the key is planned ten times slower.
         WITH c AS (
             DELETE FROM longhaul.ready r
              WHERE r.ctid = ANY (ARRAY(
                        SELECT q.ctid FROM longhaul.ready q
-                        WHERE q.type_id = v_types[i] AND q.priority = v_prios[i]
-                          AND q.seq > v_after[i] AND q.seq < v_upto[i]
+                        WHERE q.type_id = v_types[k] AND q.priority = v_prios[k]
+                          AND q.seq > v_after[k] AND q.seq < v_upto[k]
                           -- Not what should have been started by now: expire_unstarted fails it.
                           AND (NOT v_late OR NOT EXISTS (SELECT FROM longhaul.job_deadline d
                                                           WHERE d.job_id = q.job_id AND d.start_by <= v_now))
-                        ORDER BY q.seq LIMIT v_left FOR UPDATE SKIP LOCKED))
+                        ORDER BY q.seq LIMIT v_portion FOR UPDATE SKIP LOCKED))
             RETURNING r.*
         ), n AS MATERIALIZED (
             SELECT c.*, v_fence + row_number() OVER (ORDER BY c.seq) - 1 AS new_fence FROM c
         ), first AS (
-            INSERT INTO longhaul.lease AS l (job_id, boot, fence, type_id, priority, gen, attempt, seq, claimed_at, waiter)
+            INSERT INTO longhaul.lease AS l (job_id, boot, fence, type_id, priority, gen, attempt, seq, claimed_at, waiter,
+                                             limited)
             SELECT n.job_id, p_boot, n.new_fence, n.type_id, n.priority, n.gen + 1, n.attempt + 1, n.seq,
-                   clock_timestamp(), n.waiter
+                   clock_timestamp(), n.waiter, coalesce(s_limited[s], false)
               FROM n WHERE n.gen = 1
             RETURNING l.*
         ), again AS (
@@ -302,18 +387,41 @@ BEGIN
                         WHERE m.gen > 1))
             RETURNING l.*
         )
-        SELECT array_agg(ROW(x.*)::longhaul.lease), (SELECT count(*) FROM n) INTO v_some, v_rows
+        SELECT array_agg(ROW(x.*)::longhaul.lease), (SELECT count(*) FROM n), (SELECT max(n.seq) FROM n)
+          INTO v_some, v_rows, v_seq
           FROM (SELECT * FROM first UNION ALL SELECT * FROM again) x;
         v_left := v_left - v_rows;
         v_fence := v_fence + v_rows;
         IF v_some IS NOT NULL THEN
             v_taken := v_taken || v_some;
         END IF;
+        IF v_seq > 0 THEN
+            PERFORM longhaul.advance_clock(v_last, v_prios[k], v_seq >> 16);
+        END IF;
+        IF s IS NOT NULL THEN
+            s_taken[s] := s_taken[s] + v_rows;
+        END IF;
+        IF s_ageing[s] IS NULL THEN
+            i := i + 1;
+        ELSE -- the rest of the range counts when its head is the oldest again
+            v_after[k] := CASE WHEN v_rows < v_portion THEN v_upto[k] ELSE v_seq END;
+        END IF;
     END LOOP;
 
     IF cardinality(v_taken) > 0 THEN
         RETURN QUERY SELECT * FROM longhaul.claimed_rows(v_taken);
     END IF;
+    FOR s IN 1 .. cardinality(s_types) LOOP
+        CONTINUE WHEN NOT s_limited[s];
+        IF s_taken[s] > 0 THEN
+            PERFORM longhaul.took_from_rate(s_types[s], s_taken[s]);
+        END IF;
+        IF s_taken[s] = s_room[s] AND s_room[s] < p_limits[array_position(p_type_ids, s_types[s])] THEN
+            type_id := s_types[s];
+            seq := s_wait[s];
+            RETURN NEXT;
+        END IF;
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION longhaul.claim(uuid, bigint, integer[], smallint[], bigint[], integer[], boolean)
@@ -421,7 +529,7 @@ COMMENT ON FUNCTION longhaul.result_chunk_put(uuid, uuid, bigint, integer, bytea
 
 -- Moves jobs whose time has come from delayed to ready, at most p_limit. Several workers may call it at once.
 -- Returns how many it moved and the milliseconds until the next is due (NULL = none waits).
--- A first attempt gets a new seq (the one it drew long ago lies below the workers' cursors).
+-- A first attempt gets its place now, by its client's turns; others go before all that were never claimed.
 -- Writes: delayed, ready.
 CREATE FUNCTION longhaul.promote_due(p_limit integer, OUT moved integer, OUT next_due_ms bigint)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -434,17 +542,26 @@ BEGIN
     IF next_due_ms IS NULL OR next_due_ms > 0 THEN
         RETURN;
     END IF;
-    PERFORM pg_current_xact_id(); -- before drawing from ready_seq: see submit_batch
+    PERFORM pg_current_xact_id(); -- before reading the clocks: see submit_batch
     WITH d AS (
         DELETE FROM longhaul.delayed x
          WHERE x.ctid = ANY (ARRAY(SELECT q.ctid FROM longhaul.delayed q WHERE q.run_at <= clock_timestamp()
                                    ORDER BY q.run_at LIMIT p_limit FOR UPDATE SKIP LOCKED))
         RETURNING x.*
+    ), n AS MATERIALIZED (
+        SELECT d.*, row_number() OVER (PARTITION BY d.type_id, d.priority, d.client ORDER BY d.run_at, d.seq) AS turn FROM d
+    ), c AS MATERIALIZED (
+        SELECT n.type_id, n.priority, n.client,
+               longhaul.take_turns(n.type_id, n.priority, n.client, count(*)::integer) AS last
+          FROM n WHERE n.gen = 1 GROUP BY n.type_id, n.priority, n.client
     ), i AS (
         INSERT INTO longhaul.ready (type_id, priority, gen, attempt, seq, job_id)
-        SELECT d.type_id, d.priority, d.gen, d.attempt,
-               CASE WHEN d.gen = 1 THEN nextval('longhaul.ready_seq') ELSE d.seq - (1::bigint << 62) END, d.job_id
-          FROM d ORDER BY d.run_at, d.seq
+        SELECT n.type_id, n.priority, n.gen, n.attempt,
+               CASE WHEN n.gen = 1 THEN ((c.last + n.turn) << 16) | (nextval('longhaul.ready_seq') & 65535)
+                    ELSE n.seq - (1::bigint << 62) END, n.job_id
+          FROM n LEFT JOIN c ON n.gen = 1 AND c.type_id = n.type_id AND c.priority = n.priority
+                            AND c.client IS NOT DISTINCT FROM n.client
+         ORDER BY n.run_at, n.seq
         RETURNING 1
     )
     SELECT count(*) INTO moved FROM i;

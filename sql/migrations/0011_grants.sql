@@ -7,7 +7,7 @@ GRANT USAGE ON SCHEMA longhaul TO longhaul_api, longhaul_worker, longhaul_import
 GRANT EXECUTE ON FUNCTION
     longhaul.api_types(), longhaul.client_of_key(bytea), longhaul.schema_version(), longhaul.queue_state(),
     longhaul.submit_batch(uuid[], integer[], text[], smallint[], timestamptz[], text[], bytea[], bigint[], text[], bytea[],
-                          bigint[], text[], text[], text[], text[], text[], timestamptz[]),
+                          bigint[], text[], text[], text[], text[], text[], timestamptz[], bigint[], integer[]),
     longhaul.input_open(uuid), longhaul.input_chunk_put(uuid, integer, bytea), longhaul.wake(integer[]),
     longhaul.status_batch(uuid[], text[], boolean), longhaul.result_chunk_get(uuid, integer, integer),
     longhaul.list_jobs(text, integer, smallint, timestamptz, uuid, integer), longhaul.watch(uuid[], bigint),
@@ -17,7 +17,7 @@ TO longhaul_api;
 GRANT EXECUTE ON FUNCTION
     longhaul.schema_version(), longhaul.worker_start(uuid, text, integer, text, integer), longhaul.worker_stop(uuid),
     longhaul.worker_beat(uuid, integer, integer[], integer[], integer[], double precision[], double precision[], bigint[]),
-    longhaul.worker_types(text[]), longhaul.queue_horizon(),
+    longhaul.worker_types(text[]), longhaul.queue_horizon(integer[]),
     longhaul.claim(uuid, bigint, integer[], smallint[], bigint[], integer[], boolean),
     longhaul.release_claim(uuid, bigint, bigint),
     longhaul.progress_batch(uuid, uuid[], bigint[], integer[], bigint[], bigint[], text[]),

@@ -27,7 +27,7 @@ from harness.stack import Stack  # noqa: E402
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 SECONDS = int(os.environ.get("SECONDS_EACH", "5"))
 HOLD = int(os.environ.get("HOLD_SECONDS", "60"))
-PARTS = os.environ.get("ONLY", "memory submit poll drain idle snapshot import estimates").split()
+PARTS = os.environ.get("ONLY", "memory submit poll drain fair idle snapshot import estimates").split()
 
 FIGURES = {}
 
@@ -48,19 +48,22 @@ CREATE TABLE plain (id uuid PRIMARY KEY, type text NOT NULL, state text NOT NULL
 PLAIN_SQL = ("INSERT INTO plain (id, type, payload) VALUES (gen_random_uuid(), 'noop', '\\x" + "5a" * 200 + "');\n")
 
 PRELOAD = """
-CREATE OR REPLACE FUNCTION bench_load(p_jobs integer, p_type integer) RETURNS void LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION bench_load(p_jobs integer, p_type integer, p_clients integer DEFAULT 1) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     n CONSTANT integer := 500;
 BEGIN
-    FOR i IN 1 .. p_jobs / n LOOP
+    FOR i IN 0 .. p_jobs / n - 1 LOOP
         PERFORM count(*) FROM longhaul.submit_batch(
             ARRAY(SELECT (substr(longhaul.uuid_at(clock_timestamp())::text, 1, 13) || '-7' ||
                           substr(gen_random_uuid()::text, 16))::uuid FROM generate_series(1, n)),
-            array_fill(p_type, ARRAY[n]), array_fill('bench'::text, ARRAY[n]), array_fill(0::smallint, ARRAY[n]),
+            array_fill(p_type, ARRAY[n]), ARRAY(SELECT 'bench' || mod(i * n + k, p_clients) FROM generate_series(1, n) k),
+            array_fill(0::smallint, ARRAY[n]),
             array_fill(NULL::timestamptz, ARRAY[n]), array_fill('application/json'::text, ARRAY[n]),
             array_fill(decode(repeat('5a', 200), 'hex'), ARRAY[n]), array_fill(200::bigint, ARRAY[n]),
             array_fill(NULL::text, ARRAY[n]), array_fill(decode(repeat('5a', 32), 'hex'), ARRAY[n]),
-            array_fill(NULL::bigint, ARRAY[n]), array_fill(NULL::text, ARRAY[n]), array_fill(NULL::text, ARRAY[n]));
+            array_fill(NULL::bigint, ARRAY[n]), array_fill(NULL::text, ARRAY[n]), array_fill(NULL::text, ARRAY[n]),
+            p_last => array_fill(longhaul.take_turns(p_type, 0::smallint, 'bench', ceil(n::float / p_clients)::integer), ARRAY[n]),
+            p_turn => ARRAY(SELECT 1 + (k - 1) / p_clients FROM generate_series(1, n) k));
     END LOOP;
 END
 $$;
@@ -223,23 +226,63 @@ def stop_workers(stack):
             worker.stop()
 
 
-def drain(stack, type_id, jobs=100000):
+def drain_once(stack, type_id, name, jobs=100000, workers=1, clients=1, meanwhile=None):
+    """How fast a backlog is worked off."""
+    empty(stack)
+    stack.sql("SELECT bench_load(%s, %s, %s)", [jobs, type_id, clients])
+    stack.sql("VACUUM ANALYZE longhaul.ready")
+    settle(stack)
+    counter = start_workers(stack, workers)
+    env.wait_until(lambda: counter.value() > 0, 30, "the first job", every=0.002)
+    first, begun = counter.value(), time.monotonic()
+    if meanwhile:
+        meanwhile(counter)
+    env.wait_until(lambda: counter.value() >= jobs, 120, "the last job", every=0.005)
+    note(name, (jobs - first) / (time.monotonic() - begun))
+    ended = stack.value("SELECT count(*) FROM longhaul.outcome o JOIN longhaul.job j ON j.id = o.job_id "
+                        "WHERE o.status = 3 AND j.client <> 'tester'")
+    assert ended == jobs, f"{ended} jobs ended of {jobs}"
+    stop_workers(stack)
+
+
+def drain(stack, type_id):
     for workers in (1, 2):
-        empty(stack)
-        stack.sql("SELECT bench_load(%s, %s)", [jobs, type_id])
-        stack.sql("VACUUM ANALYZE longhaul.ready")
-        settle(stack)
-        counter = start_workers(stack, workers)
-        env.wait_until(lambda: counter.value() > 0, 30, "the first job", every=0.002)
-        first, begun = counter.value(), time.monotonic()
-        env.wait_until(lambda: counter.value() >= jobs, 120, "the last job", every=0.005)
-        note(f"drain.{workers}", (jobs - first) / (time.monotonic() - begun))
-        ended = stack.value("SELECT count(*) FROM longhaul.outcome WHERE status = 3")
-        assert ended == jobs, f"{ended} jobs ended of {jobs}"
-        stop_workers(stack)
+        drain_once(stack, type_id, f"drain.{workers}", workers=workers)
     stack.sql(PLAIN_TABLE)
     settle(stack)
     note("insert.drain", pgbench(stack, PLAIN_SQL, 64))
+
+
+def fair(stack, type_id, jobs=100000):
+    """What turns and limits cost; and what a client with single jobs notices of another's backlog."""
+    import http.client
+    seconds, ahead = [], []
+
+    def singles(counter):
+        connection = http.client.HTTPConnection("127.0.0.1", stack.port)
+        while counter.value() < jobs * 0.9 and len(seconds) < 200:
+            done, begun = counter.value(), time.perf_counter()
+            connection.request("POST", "/v1/noop", b"{}", {"Content-Type": "application/json", "Prefer": "wait=10"})
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 200, answer.status
+            seconds.append(time.perf_counter() - begun)
+            ahead.append(counter.value() - done)
+            time.sleep(0.01)
+
+    drain_once(stack, type_id, "fair.1", jobs)
+    drain_once(stack, type_id, "fair.1000", jobs, clients=1000)
+    drain_once(stack, type_id, "fair.flood", jobs, meanwhile=singles)
+    if seconds:
+        note("fair.single", statistics.median(seconds) * 1000)
+        note("fair.ahead", statistics.median(ahead))
+    try:
+        stack.sql("UPDATE longhaul.job_type SET max_running = 1000 WHERE type_id = %s", [type_id])
+        drain_once(stack, type_id, "fair.max_running", jobs // 4)
+        stack.sql("UPDATE longhaul.job_type SET max_running = NULL, rate_limit = 1000000 WHERE type_id = %s", [type_id])
+        drain_once(stack, type_id, "fair.rate_limit", jobs // 4)
+    finally:
+        stack.sql("UPDATE longhaul.job_type SET max_running = NULL, rate_limit = NULL WHERE type_id = %s", [type_id])
 
 
 def idle(stack, tries=200):
@@ -411,12 +454,17 @@ ROWS = [
     ("poll, 64 clients", "/s", "poll", "constant", "libfcgi answering a constant", "more", 0.8),
     ("drain, 1 worker", "jobs/s", "drain.1", "insert.drain", "pgbench, a plain INSERT", "more", 2.0),
     ("drain, 2 workers", "jobs/s", "drain.2", "insert.drain", "pgbench, a plain INSERT", "more", None),
+    ("drain, 1,000 clients in turn", "jobs/s", "fair.1000", "fair.1", "one client", "more", None),
+    ("drain, max_running set", "jobs/s", "fair.max_running", "fair.1", "no limit", "more", None),
+    ("drain, rate_limit set", "jobs/s", "fair.rate_limit", "fair.1", "no limit", "more", None),
     ("drain, a snapshot held", "jobs/s", "snapshot.held", "snapshot.free", "the same without", "more", 0.8),
     ("bulk import of 100,000", "s", "import.s", "copy.s", "psql \\copy", "less", 0.5),
 ]
 ABSOLUTE = [
     ("POST to 200 with the result, idle, p50", "ms", "idle.p50", 4.0),
     ("POST to 200 with the result, idle, p99", "ms", "idle.p99", None),
+    ("POST to 200 while another client's 100,000 wait, p50", "ms", "fair.single", None),
+    ("jobs of that one that end meanwhile, p50", "", "fair.ahead", None),
     ("submit, 64 clients, p99", "ms", "submit.64.p99", None),
     ("submit, 256 clients, p99", "ms", "submit.256.p99", None),
     ("poll, 64 clients, p99", "ms", "poll.p99", None),
@@ -474,6 +522,8 @@ def main():
                 poll(stack, constant)
             if "drain" in PARTS:
                 drain(stack, type_id)
+            if "fair" in PARTS:
+                fair(stack, type_id)
             if "idle" in PARTS:
                 idle(stack)
             if "import" in PARTS:

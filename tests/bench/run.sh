@@ -1,6 +1,6 @@
 #!/bin/sh
 # Measures longhaul beside limits taken in the same run, and prints a table of ratios.
-# Environment: ROUNDS=3 SECONDS_EACH=5 ONLY="submit poll drain idle snapshot import memory estimates"
+# Environment: ROUNDS=3 SECONDS_EACH=5 ONLY="submit poll drain fair idle snapshot import memory estimates"
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 LONGHAUL_BIN=${LONGHAUL_BUILD:-$here/../../build}

@@ -131,7 +131,7 @@ SELECT ok(moved = 0 AND next_due_ms BETWEEN 3590000 AND 3600000, 'when the next 
 UPDATE longhaul.delayed SET run_at = clock_timestamp() - interval '1 second' * CASE WHEN job_id = :'d2' THEN 2 ELSE 1 END;
 SELECT pg_temp.add('d3', 'b') \gset
 SELECT is((SELECT p::text FROM longhaul.promote_due(1) p), '(1,0)', 'only so many at a time: there are more');
-SELECT is((SELECT array_agg(job_id ORDER BY seq) FROM longhaul.ready), ARRAY[pg_temp.id('d3'), :'d2'], 'the one that was due first; it gets a new place, above the cursors');
+SELECT is((SELECT array_agg(job_id ORDER BY seq) FROM longhaul.ready), ARRAY[pg_temp.id('d3'), :'d2'], 'the one that was due first; it gets its place now');
 SELECT is((SELECT p::text FROM longhaul.promote_due(10) p), '(1,)', 'the other');
 SELECT is((SELECT array_agg(job_id ORDER BY fence) FROM longhaul.claim(t.boot(1), 800000, ARRAY[:b], '{0}', '{0}', '{9}', false)), ARRAY[pg_temp.id('d3'), :'d2', :'d1'], 'in the order in which they were due');
 SELECT is(t.finish(1, :'d2', 800001, 3, p_retry_ms => 5000), 1::smallint, 'one fails for now');
@@ -141,10 +141,13 @@ SELECT is((SELECT (attempt, gen, seq < 0) FROM longhaul.ready WHERE job_id = :'d
 SELECT is((SELECT (job_id, attempt, gen) FROM t.claim(2, 'b', 9)), (:'d2'::uuid, 2, 4), 'and is claimed for its second attempt');
 
 -- ---- the horizon -------------------------------------------------------------------------------------------------------
-SELECT last_seq AS l1, xmax AS x1, xmin AS m1 FROM longhaul.queue_horizon() \gset
-SELECT is(:l1::bigint, (SELECT last_value FROM longhaul.ready_seq), 'the newest place');
-SELECT cmp_ok(:x1::bigint, '>=', pg_current_xact_id()::text::bigint, 'no transaction that drew up to now has an id above xmax');
+SELECT is((SELECT count(*) FROM longhaul.queue_horizon('{}')), 0::bigint, 'of no type');
+SELECT seq AS l1, xmax AS x1, xmin AS m1, h.priority AS p1 FROM longhaul.queue_horizon(ARRAY[:b]) h WHERE h.type_id = :b AND h.priority = 0 \gset
+SELECT is(:l1::bigint, ((longhaul.queue_turn(:b, 0::smallint) + 1) << 16) - 1, 'all places of the turn that was claimed and of those before');
+SELECT cmp_ok((SELECT seq FROM t.submit('b', p_client => 'new')), '>', :l1::bigint, 'what is submitted now comes behind that');
+SELECT cmp_ok(:x1::bigint, '>=', pg_current_xact_id()::text::bigint, 'no transaction that read the clock up to now has an id above xmax');
 SELECT cmp_ok(:m1::bigint, '<=', :x1::bigint, 'xmin is not above it');
+SELECT results_eq(format('SELECT priority::smallint FROM longhaul.queue_horizon(ARRAY[%s, %s]) WHERE type_id = %2$s ORDER BY 1', :a, :b), '{-1,0,1}'::smallint[], 'a clock for each priority that was claimed');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -30,7 +30,7 @@ SELECT is(pg_temp.commits('SELECT longhaul.result_chunk_put(t.boot(1), j, f, 0, 
 SELECT is(pg_temp.commits('SELECT longhaul.watch(array_agg(j), 5) FROM x'), 'off', 'watch doesn''t');
 SELECT is(pg_temp.commits('SELECT longhaul.notify_waiters(''{5}'', ARRAY[t.id()])'), 'off', 'notify_waiters doesn''t');
 SELECT is(:'woken'::text, 'off', 'wake in a transaction of its own doesn''t');
-SELECT is(pg_temp.commits('SELECT longhaul.queue_horizon()'), 'off', 'queue_horizon doesn''t');
+SELECT is(pg_temp.commits('SELECT longhaul.queue_horizon(''{}'')'), 'off', 'queue_horizon doesn''t');
 
 SELECT is(pg_temp.commits('SELECT t.submit(''test'')'), 'on', 'submit_batch waits');
 SELECT is(pg_temp.commits('SELECT t.submit(''test'', p_key => ''K'')'), 'on', 'with a key too');

@@ -30,7 +30,7 @@ BEGIN
         RETURN 'result';
     END IF;
     PERFORM longhaul.list_jobs('alice', NULL, NULL, NULL, NULL, 50), longhaul.list_jobs('alice', t.type_id('test'), 3::smallint, now() - interval '2 hours', NULL, 50);
-    PERFORM longhaul.queue_state(), longhaul.promote_due(10), longhaul.watch(v_ids, 1), longhaul.queue_horizon(), longhaul.rescue(), longhaul.input_chunk_get(v_ids[1], 0);
+    PERFORM longhaul.queue_state(), longhaul.promote_due(10), longhaul.watch(v_ids, 1), longhaul.queue_horizon('{}'), longhaul.rescue(), longhaul.input_chunk_get(v_ids[1], 0);
     IF longhaul.cancel_job(v_ids[5], 'alice') <> 1 OR longhaul.retry_job(v_ids[5], 'alice') <> 1 THEN
         RETURN 'cancel, retry';
     END IF;

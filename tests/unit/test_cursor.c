@@ -31,6 +31,14 @@ static void priorities_are_kept_in_order(void **state)
 	cursor_free(&c);
 }
 
+/* All priorities are settled up to there, and a look back has been sent. */
+static void look(struct cursor *c, int64_t settled)
+{
+	for (size_t i = 0; i < c->n; i++)
+		c->v[i].horizon.settled = settled;
+	cursor_look(c);
+}
+
 /* Requeued jobs have negative numbers: they must not move the cursor. */
 static void requeued_jobs_do_not_move_it(void **state)
 {
@@ -41,7 +49,8 @@ static void requeued_jobs_do_not_move_it(void **state)
 	cursor_saw(&c, 0, 5);
 	cursor_saw(&c, 0, 5 - ((int64_t)1 << 62));
 	assert_int_equal(c.v[0].after, 5);
-	cursor_looked(&c, 100, false, 0, 5 - ((int64_t)1 << 62));
+	look(&c, 100);
+	cursor_looked(&c, false, true, 0, 5 - ((int64_t)1 << 62));
 	assert_int_equal(c.v[0].floor, 0);
 	cursor_free(&c);
 }
@@ -54,12 +63,14 @@ static void a_short_look_settles_all(void **state)
 	cursor_reset(&c);
 	cursor_saw(&c, 3, 50);
 	cursor_saw(&c, 0, 20);
-	cursor_looked(&c, 40, true, 0, 20);
+	look(&c, 40);
+	cursor_looked(&c, true, true, 0, 20);
 	assert_int_equal(cursor_floor(&c, 3), 40);
 	assert_int_equal(c.v[0].after, 50);
 	assert_int_equal(cursor_floor(&c, 0), 40);
 	assert_int_equal(c.v[1].after, 40); /* nothing is left below the floor */
-	cursor_looked(&c, 30, true, 0, 20); /* never back */
+	look(&c, 30);
+	cursor_looked(&c, true, true, 0, 20); /* never back */
 	assert_int_equal(cursor_floor(&c, 0), 40);
 	assert_int_equal(cursor_floor(&c, 9), 0);
 	cursor_free(&c);
@@ -75,12 +86,56 @@ static void a_full_look_settles_up_to_its_last_row(void **state)
 	cursor_saw(&c, 5, 10);
 	cursor_saw(&c, 0, 70);
 	cursor_saw(&c, -5, 60);
-	cursor_looked(&c, 100, false, 0, 70);
+	look(&c, 100);
+	cursor_looked(&c, false, true, 0, 70);
 	assert_int_equal(cursor_floor(&c, 5), 100);
 	assert_int_equal(cursor_floor(&c, 0), 70);
 	assert_int_equal(cursor_floor(&c, -5), 0);
-	cursor_looked(&c, 65, false, -5, 90);
+	look(&c, 65);
+	cursor_looked(&c, false, true, -5, 90);
 	assert_int_equal(cursor_floor(&c, -5), 65); /* not past what is settled */
+	cursor_free(&c);
+}
+
+/* With ageing, a full look that ended in a low priority hasn't emptied the higher ones. */
+static void a_full_look_with_ageing_settles_its_last_priority_only(void **state)
+{
+	struct cursor c = { 0 };
+
+	(void)state;
+	cursor_reset(&c);
+	cursor_saw(&c, 5, 10);
+	cursor_saw(&c, 0, 70);
+	look(&c, 100);
+	cursor_looked(&c, false, false, 0, 70);
+	assert_int_equal(cursor_floor(&c, 5), 0);
+	assert_int_equal(cursor_floor(&c, 0), 70);
+	look(&c, 100);
+	cursor_looked(&c, true, false, 0, 70);
+	assert_int_equal(cursor_floor(&c, 5), 100);
+	cursor_free(&c);
+}
+
+/* What becomes settled while a look back is under way was perhaps not seen by it. */
+static void a_look_counts_what_was_settled_when_it_was_sent(void **state)
+{
+	struct cursor c = { 0 };
+
+	(void)state;
+	cursor_reset(&c);
+	cursor_horizon(&c, 0, 50, 1000, 1000);
+	cursor_horizon(&c, 0, 90, 1010, 1005);
+	cursor_horizon(&c, 7, 90, 1010, 1005); /* not known: nothing happens */
+	assert_int_equal(c.n, 1);
+	cursor_look(&c);
+	cursor_horizon(&c, 0, 99, 1020, 1020);
+	cursor_saw(&c, 3, 30);
+	cursor_looked(&c, true, true, 0, 0);
+	assert_int_equal(cursor_floor(&c, 0), 50);
+	assert_int_equal(cursor_floor(&c, 3), 0);
+	cursor_look(&c);
+	cursor_looked(&c, true, true, 0, 0);
+	assert_int_equal(cursor_floor(&c, 0), 90);
 	cursor_free(&c);
 }
 
@@ -119,6 +174,8 @@ int main(void)
 		cmocka_unit_test(requeued_jobs_do_not_move_it),
 		cmocka_unit_test(a_short_look_settles_all),
 		cmocka_unit_test(a_full_look_settles_up_to_its_last_row),
+		cmocka_unit_test(a_full_look_with_ageing_settles_its_last_priority_only),
+		cmocka_unit_test(a_look_counts_what_was_settled_when_it_was_sent),
 		cmocka_unit_test(the_horizon_waits_for_older_transactions),
 		cmocka_unit_test(an_idle_database_settles_at_once),
 	};

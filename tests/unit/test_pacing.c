@@ -211,15 +211,37 @@ static void by_order(void **state)
 				    .mean_ms = 60000,
 				    .head_age_ms = 30010,
 				    .as_of_ms = NOW,
-				    .newest_seq = 104 };
+				    .head_seq = 102,
+				    .last_seq = 104 };
 	struct job_row row = queued_row(30000);
 
 	(void)state;
 	row.seq = 104;
 	assert_int_equal(pace_of(&row, &queue).estimate_ms, NOW + 3 * 60000 + 60000);
+	row.seq = 103;
+	assert_int_equal(pace_of(&row, &queue).estimate_ms, NOW + 2 * 60000 + 60000);
 	row.seq = 102;
-	assert_in_range(pace_of(&row, &queue).estimate_ms, NOW + 60000 + 60000,
-			NOW + 60000 + 60100);
+	assert_int_equal(pace_of(&row, &queue).estimate_ms, NOW + 60000 + 60000);
+	row.seq = 50; /* it has just come, and is next */
+	assert_int_equal(pace_of(&row, &queue).estimate_ms, NOW + 60000 + 60000);
+}
+
+static void places(void **state)
+{
+	struct queue_view queue = {
+		.known = true, .depth = 100, .head_seq = 1000, .last_seq = 2000
+	};
+
+	(void)state;
+	assert_true(pace_ahead(&nothing_known, 100, 5) < 0);
+	assert_true(pace_ahead(&queue, 100, 0) < 0);
+	assert_int_equal(pace_ahead(&queue, 100, 900), 0);
+	assert_int_equal(pace_ahead(&queue, 100, 1500), 50);
+	assert_int_equal(pace_ahead(&queue, 100, 9000), 100); /* that is all there are */
+	queue.depth = QUEUE_DEPTH_MAX;                        /* or more */
+	assert_int_equal(pace_ahead(&queue, 10000, 4000), 30000);
+	queue.last_seq = 1000;
+	assert_int_equal(pace_ahead(&queue, 1, 1001), 1);
 }
 
 /* No history: what the type's row says is taken. */
@@ -290,7 +312,7 @@ int main(void)
 		cmocka_unit_test(waits),          cmocka_unit_test(by_order),
 		cmocka_unit_test(by_default),     cmocka_unit_test(jitter_only_lengthens),
 		cmocka_unit_test(whole_seconds),  cmocka_unit_test(by_both),
-		cmocka_unit_test(place_in_queue),
+		cmocka_unit_test(place_in_queue), cmocka_unit_test(places),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
