@@ -123,6 +123,7 @@ CREATE TABLE longhaul.job (
     priority    smallint NOT NULL,
     input_size  bigint NOT NULL,
     seq         bigint NOT NULL,
+    arrival     bigint NOT NULL DEFAULT 0,
     created_at  timestamptz NOT NULL,
     run_at      timestamptz,
     fingerprint bytea NOT NULL,
@@ -134,7 +135,7 @@ CREATE TABLE longhaul.job (
 ) PARTITION BY RANGE (id);
 CREATE INDEX job_client ON longhaul.job (client, id);
 -- What a client has submitted lately: see feed_changes.
-CREATE INDEX job_client_seq ON longhaul.job (client, seq);
+CREATE INDEX job_client_arrival ON longhaul.job (client, arrival);
 COMMENT ON TABLE longhaul.job IS 'One row per accepted request; never updated. Where it stands: outcome if it ended, else lease if it was claimed, else it waits.';
 COMMENT ON COLUMN longhaul.job.type_id IS 'job_type.type_id';
 COMMENT ON COLUMN longhaul.job.client IS 'who asked; nobody else sees the job';
@@ -146,6 +147,7 @@ COMMENT ON COLUMN longhaul.job.request_id IS 'request id of the HTTP server, for
 COMMENT ON COLUMN longhaul.job.traceparent IS 'W3C trace context of the request';
 COMMENT ON COLUMN longhaul.job.id IS 'UUIDv7: begins with the time of the request, which is also the partition key';
 COMMENT ON COLUMN longhaul.job.seq IS 'place in the queue: claims go by priority, then seq. Its high bits (seq >> 16) are the turn that its client had, the low ones the order of arrival';
+COMMENT ON COLUMN longhaul.job.arrival IS 'number in the order in which jobs were submitted, of all types and clients';
 COMMENT ON COLUMN longhaul.job.run_at IS 'not before this time; NULL = at once';
 COMMENT ON COLUMN longhaul.job.fingerprint IS 'SHA-256 of what was asked (headers that matter and body): tells a repeat from another request';
 COMMENT ON COLUMN longhaul.job.input IS 'the input if it is small; NULL = in input_chunk';

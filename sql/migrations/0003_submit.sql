@@ -106,8 +106,8 @@ BEGIN
         v_job := ARRAY(SELECT longhaul.input_open(u.i) FROM unnest(p_id) WITH ORDINALITY AS u(i, n) ORDER BY u.n);
     END IF;
 
-    -- The transaction must have its id before it reads the clocks: the workers' trailing cursor takes a
-    -- transaction without one for not having read them yet.
+    -- The transaction must have its id before it reads the clocks and draws numbers: the workers' trailing cursor
+    -- and the streams of all changes take a transaction without one for not having done so yet.
     PERFORM pg_current_xact_id();
 
     IF EXISTS (SELECT FROM unnest(p_key) AS k WHERE k IS NOT NULL) THEN
@@ -134,13 +134,12 @@ BEGIN
          WHERE NOT v_keys OR v_code[x.n] = 0
          ORDER BY x.id, x.n
     ), j AS (
-        INSERT INTO longhaul.job (id, type_id, client, priority, input_size, seq, created_at, run_at, fingerprint,
+        INSERT INTO longhaul.job (id, type_id, client, priority, input_size, seq, arrival, created_at, run_at, fingerprint,
                                   media_type, request_id, traceparent, input)
-        SELECT u.id, u.type_id, u.client, u.priority, u.input_size,
-               (u.turn << 16) | (nextval('longhaul.ready_seq') & 65535), clock_timestamp(),
-               CASE WHEN u.run_at > now() THEN u.run_at END, u.fingerprint, u.media_type, u.request_id, u.traceparent,
-               u.input
-          FROM u
+        SELECT a.id, a.type_id, a.client, a.priority, a.input_size, (a.turn << 16) | (a.arrival & 65535), a.arrival,
+               clock_timestamp(), CASE WHEN a.run_at > now() THEN a.run_at END, a.fingerprint, a.media_type, a.request_id,
+               a.traceparent, a.input
+          FROM (SELECT u.*, nextval('longhaul.ready_seq') AS arrival FROM u OFFSET 0) a
         ON CONFLICT DO NOTHING
         RETURNING job.id, job.type_id, job.client, job.priority, job.seq, job.run_at, job.created_at, job.fingerprint
     ), m AS MATERIALIZED (

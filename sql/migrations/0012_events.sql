@@ -90,7 +90,7 @@ GRANT EXECUTE ON FUNCTION longhaul.changed_batch(uuid[], text[], bigint[]) TO lo
 
 -- What has changed of the jobs of each of these clients, for the streams of all their changes.
 --   p_since  lease and outcome rows changed after this are reported
---   p_seq    jobs that drew a later place are reported; NULL: those submitted after p_since
+--   p_seq    jobs that arrived later are reported (job.arrival); NULL: those submitted after p_since
 --   p_limit  at most so many of one client
 -- Returns first a row with ord 0, then a row of status_batch for each such job, ord being the client's place in
 -- p_clients; and a row with job_id NULL for each client of which there were more than p_limit: none of them is
@@ -133,8 +133,8 @@ BEGIN
     SELECT array_agg(DISTINCT x.id) INTO v_ids
       FROM (SELECT j.id FROM unnest(p_clients) AS c
              CROSS JOIN LATERAL (SELECT y.id FROM longhaul.job y
-                                  WHERE p_seq IS NOT NULL AND y.client = c AND y.seq > p_seq AND y.id >= v_low
-                                  ORDER BY y.seq LIMIT p_limit + 1) j
+                                  WHERE p_seq IS NOT NULL AND y.client = c AND y.arrival > p_seq AND y.id >= v_low
+                                  ORDER BY y.arrival LIMIT p_limit + 1) j
             UNION ALL
             SELECT j.id FROM unnest(p_clients) AS c
              CROSS JOIN LATERAL (SELECT y.id FROM longhaul.job y
