@@ -69,7 +69,9 @@ stage_san() {
 	local bad=0
 	build SAN=1 all unit-tests || return 1
 	run_units "$build/san" || bad=1
-	run_e2e "$build/san" -n 2 --dist loadfile || bad=1
+	# What other programs make of it, and the demo's script, say nothing new here.
+	run_e2e "$build/san" -n 2 --dist loadfile --ignore tests/e2e/test_demo.py \
+		--ignore tests/e2e/test_eventsource.py --ignore tests/e2e/test_standardwebhooks.py || bad=1
 	return $bad
 }
 
