@@ -229,6 +229,31 @@ def test_database_restarted_under_load(make_stack, own_cluster, how):
 
 
 @pytest.mark.limit(120)
+def test_a_claim_that_a_crash_has_undone(make_stack):
+    """What a crash of the server may do to a claim, which isn't flushed: the job waits again, and the same worker
+    claims it while it still runs the first claim. The second one counts."""
+    stack = make_stack(types=("test.act",), worker={"progress_ms": scaled(1500, 4000), "poll_ms": 50, "look_back_ms": 50},
+                       type_settings={"test.act": {"slots": 3}})
+    api = stack.api()
+    url = api.submit("/test/act", b'{"sleep": 5, "stdout": "once"}').headers["Location"]
+    this = url.rsplit("/", 1)[1]
+    held = "SELECT fence FROM longhaul.lease WHERE job_id = %s AND boot IS NOT NULL"
+    api.until(url, "InProgress")
+    first = stack.value(held, [this])
+    stack.sql("WITH l AS (DELETE FROM longhaul.lease WHERE job_id = %s RETURNING *) "
+              "INSERT INTO longhaul.ready (type_id, priority, gen, attempt, seq, job_id) "
+              "SELECT type_id, priority, gen - 1, attempt - 1, seq, job_id FROM l", [this])
+    # A new connection for claims looks for everything; the one that asks for leases is left alone meanwhile.
+    assert stack.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+                       "AND application_name LIKE '%%claim'") == [(True,)]
+    wait_until(lambda: stack.query(held, [this]), 10, "the job to be claimed anew")
+    assert stack.value(held, [this]) != first
+    assert api.result(url, 60).text == "once"
+    assert stack.value("SELECT fence FROM longhaul.outcome WHERE job_id = %s", [this]) != first
+    assert api.document(url)["attempt"] == 1
+
+
+@pytest.mark.limit(120)
 def test_connections_cut_one_by_one(make_stack):
     """An administrator ends the sessions: every program is back by itself."""
     stack = make_stack(types=("noop",))
