@@ -143,8 +143,8 @@ COMMENT ON FUNCTION longhaul.drop_partitions() IS 'Internal: drops the partition
 
 -- Upkeep: makes partitions three days ahead, fails jobs past their lifetime, removes what is past its
 -- retention, idempotency keys after a day, waiters after two minutes, worker rows after a day, deliveries of
--- webhooks after a week, the partitions of days that are over. In bounded steps; call it again and again, from any number of workers: one works,
--- the others return at once. Returns true if it left something to do for the next call.
+-- webhooks after a week, old rows of the audit, the partitions of days that are over. In bounded steps; call it again
+-- and again, from any number of workers: one works, the others return at once. Returns true if it left something to do for the next call.
 -- Writes: nearly everything. Locks: an advisory lock.
 CREATE FUNCTION longhaul.maintain() RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -182,6 +182,7 @@ BEGIN
        AND NOT EXISTS (SELECT FROM longhaul.lease l WHERE l.boot = w.boot)
        AND NOT EXISTS (SELECT FROM longhaul.webhook_queue q WHERE q.boot = w.boot);
     v_more := longhaul.maintain_webhooks(c_step) OR v_more;
+    v_more := longhaul.purge_audit(c_step) = c_step OR v_more;
     -- Finishes delete waiters too, and the next step's locks are heavy: both come last.
     DELETE FROM longhaul.waiter w WHERE w.ctid = ANY (ARRAY(
         SELECT q.ctid FROM longhaul.waiter q WHERE q.created_at < now() - interval '2 minutes' FOR UPDATE SKIP LOCKED));

@@ -83,7 +83,7 @@ SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_dba') $$, $$ SELECT unnest
     uuid_at, uuid_time, status_word, schema_version, queue_state, submit, wake, cancel_job, delete_job, retry_job,
     create_api_key, rescue, maintain, make_partitions, cron_next, schedule_next, schedule_run, pause_type, resume_type, job_document, webhook_lane, webhook_delete, webhook_enable, webhook_ping,
     webhook_redeliver, sql_function, report_progress,
-    history, forget_history, queue_turn}'::name[]) $$,
+    history, forget_history, queue_turn, audit_note}'::name[]) $$,
     'longhaul_dba may submit, cancel, retry, and look after the database');
 
 SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_submit') $$, $$ SELECT unnest('{submit, wake}'::name[]) $$, 'longhaul_submit may submit');
