@@ -16,6 +16,7 @@
 #include "api/listener.h"
 #include "api/settings.h"
 #include "common/exit_codes.h"
+#include "common/hangup.h"
 #include "common/log.h"
 
 #define START_MS 1000 /* the longest wait for the database before requests are taken, and refused */
@@ -121,6 +122,7 @@ static void signals_start(struct ev_loop *loop)
 	ev_signal_start(loop, &on_int);
 	ev_signal_init(&on_hup, reread_wanted, SIGHUP);
 	ev_signal_start(loop, &on_hup);
+	hangup_release();
 }
 
 /* Room for the configured number of connections; or, where the limit can't be raised, for as many as
@@ -198,6 +200,7 @@ int main(int argc, char **argv)
 	struct ev_loop *loop;
 	int rc;
 
+	hangup_hold();
 	if (!configure(argc, argv, &cmdline, &rc))
 		return rc;
 	log_open("longhaul-api", (enum log_level)api_settings.log.level);

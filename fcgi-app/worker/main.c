@@ -14,6 +14,7 @@
 #include "claim.h"
 #include "common/db.h"
 #include "common/exit_codes.h"
+#include "common/hangup.h"
 #include "common/log.h"
 #include "common/times.h"
 #include "count_file.h"
@@ -193,6 +194,7 @@ static void run(void)
 	ev_signal_start(worker.loop, &intr);
 	ev_signal_init(&hup, on_hangup, SIGHUP);
 	ev_signal_start(worker.loop, &hup);
+	hangup_release();
 	strays_open();
 	pool_open();
 	webhooks_open();
@@ -204,8 +206,10 @@ static void run(void)
 int main(int argc, char **argv)
 {
 	bool go_on;
-	int rc = configure(argc, argv, &go_on);
+	int rc;
 
+	hangup_hold();
+	rc = configure(argc, argv, &go_on);
 	if (!go_on)
 		return rc;
 	log_open("longhaul-worker", (enum log_level)config.log.level);

@@ -1,6 +1,7 @@
 """SIGHUP: a changed configuration is taken while jobs run, and none of them is lost or begins again."""
 
 import json
+import os
 import signal
 
 import pytest
@@ -52,6 +53,7 @@ def test_type_added_and_slots_changed_under_load(make_stack):
     stack.workers[0].stop()
     write(stack)
     stack.workers[0].start()
+    stack.wait_ready()
     api = stack.api()
     waiting = api.submit("/test/quick", b'{"stdout": "now"}').headers["Location"]
     with Load(stack) as run:
@@ -222,4 +224,33 @@ def test_api_takes_its_log_level(make_stack):
     path.write_text("[api]\nnonsense\n")
     daemon.send(signal.SIGHUP)
     wait_until(lambda: f"the old one stays: {path}:2: " in daemon.text(), 10, "the line at fault")
+    api.completed(api.submit("/noop").headers["Location"])
+
+
+def hang_up_while_it_reads(daemon, path, said):
+    """SIGHUP at a moment when the program reads its first configuration; it takes the second one then."""
+    text = path.read_text()
+    daemon.stop()
+    later = path.with_suffix(".later")
+    later.write_text(text.replace("level = info", "level = debug"))
+    path.unlink()
+    os.mkfifo(path)
+    daemon.start()
+    with open(path, "w") as first:  # opens when the program has opened it
+        later.rename(path)
+        daemon.send(signal.SIGHUP)
+        first.write(text)
+    wait_until(lambda: said in daemon.text() or not daemon.alive(), 20, "the configuration to be read again")
+    assert said in daemon.text()
+
+
+def test_hangup_at_the_start(make_stack):
+    """Someone edits the file and says so at once after a start: that ends neither program, nor is it lost."""
+    stack = make_stack(types=("noop",), apis=1)
+    stack.settings["log"] = {"level": "info"}
+    write(stack)
+    hang_up_while_it_reads(stack.workers[0], stack.folder / "worker-1.conf", "options changed: log.level")
+    hang_up_while_it_reads(stack.apis[0], stack.folder / "api-1.conf", "options changed: log.level")
+    stack.wait_ready()
+    api = stack.api()
     api.completed(api.submit("/noop").headers["Location"])
