@@ -189,7 +189,7 @@ install: all
 	chmod 755 $(DESTDIR)$(bindir)/longhaul-migrate
 	install -m 755 $(filter $(HIDDEN),$(PROGRAMS)) $(DESTDIR)$(libexecdir)
 	install -m 644 sql/migrations/*.sql $(DESTDIR)$(datadir)/migrations
-	install -m 644 nginx/* $(DESTDIR)$(datadir)/nginx
+	install -m 644 nginx/*.conf nginx/*.in $(DESTDIR)$(datadir)/nginx
 	install -m 644 $(S)/longhaul.conf.sample README.md LICENSE $(DESTDIR)$(docdir)
 	install -m 644 $(S)/include/longhaul/handler.h $(DESTDIR)$(includedir)/longhaul
 

@@ -51,6 +51,7 @@ class Nginx:
         ])
         self._edit("longhaul/longhaul-locations.conf",
                    [(CLIENT_LINE, CLIENT_LINE.replace("''", "$test_client"))])
+        self._edit("longhaul/longhaul-ui.conf", [("/usr/local/share/longhaul/ui/", f"{source}/ui/")])
         with open(folder / "longhaul" / "longhaul-http.conf", "a") as f:
             f.write(CLIENT_MAP)
         text = (source / "demo.conf.in").read_text()
