@@ -131,7 +131,7 @@ class Constant:
         for n, path in enumerate(sockets):
             self.daemons.append(Daemon(f"constant-{n}", [program, path, "64"], stack.folder / "constant.log").start())
         from harness.nginx import Nginx
-        self.nginx = Nginx(stack.folder / "nginx-constant", sockets)
+        self.nginx = Nginx(stack.folder / "nginx-constant", [f"unix:{s}" for s in sockets])
         env.wait_until(lambda: all(p.exists() for p in sockets), 10, "the constant")
         self.nginx.start()
         self.url = f"http://127.0.0.1:{self.nginx.port}"

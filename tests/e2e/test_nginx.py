@@ -31,7 +31,7 @@ def test_shipped_files_as_they_are(tmp_path):
 def test_settings_of_the_site_stay_out(make_stack, tmp_path):
     """What an nginx that already runs may have set for all its sites doesn't change the API's answers."""
     site = (f"fastcgi_cache_path {tmp_path}/cache keys_zone=site:1m; fastcgi_cache site; fastcgi_cache_key $request_uri;"
-            "fastcgi_cache_valid 200 404 1m; fastcgi_ignore_headers Cache-Control; expires 1d; charset utf-8; charset_types *;"
+            "fastcgi_cache_valid 200 404 1m; fastcgi_ignore_headers Cache-Control X-Accel-Buffering; expires 1d; charset utf-8; charset_types *;"
             "gzip on; gzip_types *; gzip_min_length 1; gzip_proxied any; fastcgi_intercept_errors on;"
             "fastcgi_param REMOTE_USER $remote_user; client_max_body_size 10; fastcgi_read_timeout 1;")
     stack = make_stack(nginx_edit=[("nginx.conf", "tcp_nodelay   on;", "tcp_nodelay on; " + site)])
@@ -172,7 +172,7 @@ def test_rate_limit_is_429(make_stack):
 
 def test_health_is_for_the_inside(make_stack):
     stack = make_stack(workers=0, nginx_edit=[
-        ("longhaul/longhaul-locations.conf", "\tallow 127.0.0.0/8;\n", "")])
+        ("longhaul/longhaul-inside.conf", "allow 127.0.0.0/8;\n", "")])
     api = Api(stack.base)
     assert_problem(api.get("/healthz"), 403)
     assert_problem(api.get("/readyz"), 403)
@@ -202,7 +202,7 @@ def test_other_origins(make_stack):
     begin = text.index("\t#add_header Access-Control-Allow-Origin")
     end = text.index("\n\n", begin)
     example = text[begin:end]
-    maps = "\n".join(re.findall(r"^\t#   (map .*)$", text, re.M))
+    maps = "\n".join(re.findall(r"^\t#   (map .*;.*)$", text, re.M))
     assert maps.count("map ") == 3
     stack = make_stack(workers=0, nginx_edit=[
         ("longhaul/longhaul-locations.conf", example, example.replace("\t#", "\t")),

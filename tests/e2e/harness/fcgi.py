@@ -65,10 +65,13 @@ def whole(method, uri, body=b"", flags=KEEP_CONN, **kw):
     return begin(flags=flags) + params(usual(method, uri, body, **kw)) + stdin(body)
 
 
-def connect(path, timeout=20):
+def connect(place, timeout=20):
+    """To the path of a socket, or to a pair of host and port."""
+    if isinstance(place, tuple):
+        return socket.create_connection(place, timeout)
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(timeout)
-    sock.connect(str(path))
+    sock.connect(str(place))
     return sock
 
 

@@ -16,30 +16,38 @@ class Answer:
 
 
 class Connection:
-    """One connection; opened when needed, opened again after it was closed."""
+    """One connection; opened when needed, opened again after it was closed. `tls` is an SSLContext, `host` the name
+    of the server then."""
 
-    def __init__(self, port):
-        self.port = port
+    def __init__(self, port, tls=None, host=None):
+        self.port, self.tls, self.host = port, tls, host
         self.reader = self.writer = None
+        self.fresh = True  # nothing was asked on it before
 
     async def request(self, method, path, headers=(), body=b""):
         """The answer; raises ConnectionError if none came."""
         begun = time.monotonic()
-        if self.writer is None:
-            self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
-        head = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}"]
+        await self.open()
+        head = [f"{method} {path} HTTP/1.1", f"Host: {self.host or f'127.0.0.1:{self.port}'}"]
         head += [f"{n}: {v}" for n, v in headers]
         if body or method == "POST":
             head.append(f"Content-Length: {len(body)}")
         try:
             self.writer.write("\r\n".join(head).encode("latin1") + b"\r\n\r\n" + body)
             status, answer_headers, answer_body = await self._read(method)
+            self.fresh = False
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             await self.close()
             raise ConnectionError(str(error)) from error
         if answer_headers.get("connection") == "close":
             await self.close()
         return Answer(status, answer_headers, answer_body, time.monotonic() - begun)
+
+    async def open(self):
+        if self.writer is None:
+            self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.tls,
+                                                                     server_hostname=self.host if self.tls else None)
+            self.fresh = True
 
     async def _read(self, method):
         head = await self.reader.readuntil(b"\r\n\r\n")

@@ -34,7 +34,7 @@ def free_port():
 class Nginx:
     """`edit` is a list of (file name, old text, new text) for tests of what an admin may change."""
 
-    def __init__(self, folder, sockets, port=None, edit=()):
+    def __init__(self, folder, addresses, port=None, edit=()):
         self.folder = folder
         self.port = port or free_port()
         self.conf = folder / "nginx.conf"
@@ -46,7 +46,7 @@ class Nginx:
             shutil.copy(path, folder / "longhaul")
         self._edit("longhaul/longhaul-http.conf", [
             ("\tserver unix:/run/longhaul/api-1.sock max_fails=0;\n",
-             "".join(f"\tserver unix:{s} max_fails=0;\n" for s in sockets)),
+             "".join(f"\tserver {a} max_fails=0;\n" for a in addresses)),
             ("\tserver unix:/run/longhaul/api-2.sock max_fails=0;\n", ""),
         ])
         self._edit("longhaul/longhaul-locations.conf",

@@ -9,7 +9,7 @@ import tempfile
 
 from . import env, fcgi
 from .api import Api
-from .nginx import Nginx
+from .nginx import Nginx, free_port
 from .process import Daemon
 
 ACT = env.HANDLERS / "act"
@@ -63,10 +63,11 @@ def ini(sections):
 
 class Stack:
     """Settings are dictionaries of the configuration's sections; `types` names what exists, with changes of
-    a type's row in `type_rows` and of its section in `type_settings`; `more_types` are like TYPES, and exist too."""
+    a type's row in `type_rows` and of its section in `type_settings`; `more_types` are like TYPES, and exist too.
+    `tcp`: the API processes listen on ports, as on hosts of their own."""
 
     def __init__(self, cluster, apis=2, workers=1, api=None, worker=None, database=None,
-                 webhook=None, types=tuple(TYPES), type_rows=None, type_settings=None, more_types=None, nginx_edit=()):
+                 webhook=None, types=tuple(TYPES), type_rows=None, type_settings=None, more_types=None, nginx_edit=(), tcp=False):
         self.cluster = cluster
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="lh", dir="/tmp"))
         self.database = cluster.new_database()
@@ -85,15 +86,21 @@ class Stack:
             "webhook": {"poll_ms": 100, **(webhook or {})},
         }
         self.write_types(type_rows or {})
+        self.ports = [free_port() for _ in range(apis)] if tcp else None
         self.apis = [self._api(n + 1) for n in range(apis)]
         self.workers = [self._worker(n + 1) for n in range(workers)]
-        self.nginx = Nginx(self.folder / "nginx", [self.socket(n + 1) for n in range(apis)],
+        self.nginx = Nginx(self.folder / "nginx", [self.address(n + 1) for n in range(apis)],
                            edit=nginx_edit)
 
     # ---- the parts ----
 
     def socket(self, n):
-        return self.folder / f"api-{n}.sock"
+        """Where API process n listens: a path, or a pair of host and port."""
+        return ("127.0.0.1", self.ports[n - 1]) if self.ports else self.folder / f"api-{n}.sock"
+
+    def address(self, n):
+        """The same, as configuration files name it."""
+        return f"127.0.0.1:{self.ports[n - 1]}" if self.ports else f"unix:{self.socket(n)}"
 
     def _config(self, name, sections):
         path = self.folder / f"{name}.conf"
@@ -114,7 +121,7 @@ class Stack:
         config = self._config(f"api-{n}", {
             "database": self._database_section("api"), "log": self.settings["log"],
             "webhook": self.settings["webhook"],
-            "api": {"listen": f"unix:{self.socket(n)}", "socket_mode": "0666", **self.settings["api"]}})
+            "api": {"listen": self.address(n), "socket_mode": "0666", **self.settings["api"]}})
         return self._daemon("longhaul-api", f"api-{n}", config)
 
     def worker_sections(self):
