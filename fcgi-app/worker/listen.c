@@ -10,6 +10,7 @@
 #include "chores.h"
 #include "claim.h"
 #include "common/db.h"
+#include "lease.h"
 #include "pool.h"
 #include "settings.h"
 #include "type.h"
@@ -36,7 +37,7 @@ static void on_wake(const char *payload)
 	}
 }
 
-/* "cancel 0192…": 32 hexadecimal digits. */
+/* "cancel 0192…": 32 hexadecimal digits. "beat": something about the lease has changed. */
 static void on_message(const char *payload)
 {
 	struct uuid id;
@@ -44,6 +45,8 @@ static void on_message(const char *payload)
 	if (!strncmp(payload, "cancel ", 7) && strlen(payload) == 7 + 32 &&
 	    hex_decode(payload + 7, 32, id.b))
 		pool_cancel(&id);
+	else if (!strcmp(payload, "beat"))
+		lease_beat();
 }
 
 static void on_notify(void *ctx, const char *channel, const char *payload)

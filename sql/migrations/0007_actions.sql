@@ -17,7 +17,8 @@ DECLARE
 BEGIN
     SELECT j.id, j.type_id, j.client, j.priority, j.input_size, j.seq, j.created_at, j.run_at
       INTO v_job.id, v_job.type_id, v_job.client, v_job.priority, v_job.input_size, v_job.seq, v_job.created_at, v_job.run_at
-      FROM longhaul.job j WHERE j.id = p_id AND j.client = p_client;
+      FROM (SELECT * FROM longhaul.job x WHERE x.id = p_id OFFSET 0) j -- never by the client's index
+     WHERE j.client = p_client;
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
@@ -79,7 +80,7 @@ CREATE FUNCTION longhaul.delete_job(p_id uuid, p_client text) RETURNS smallint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM longhaul.job j WHERE j.id = p_id AND j.client = p_client) THEN
+    IF NOT EXISTS (SELECT FROM (SELECT x.client FROM longhaul.job x WHERE x.id = p_id OFFSET 0) j WHERE j.client = p_client) THEN
         RETURN 0;
     END IF;
     DELETE FROM longhaul.outcome o WHERE o.job_id = p_id;
@@ -96,42 +97,57 @@ END
 $$;
 COMMENT ON FUNCTION longhaul.delete_job(uuid, text) IS 'Removes a client''s ended job';
 
+-- Queues Failed and Canceled jobs again, those of p_ids that are not past their retention, before all others of their
+-- priority. One whose time has not come yet goes on waiting for it; by when it was to be started doesn't count any more.
+-- Returns how many. Internal. Writes: outcome, lease, ready or delayed, job_deadline. Locks: the outcomes.
+CREATE FUNCTION longhaul.requeue(p_ids uuid[]) RETURNS integer
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan SET jit = off SET enable_seqscan = off AS $$
+DECLARE
+    v_types integer[];
+    v_count integer;
+BEGIN
+    WITH o AS (
+        DELETE FROM longhaul.outcome x
+         WHERE x.job_id = ANY (p_ids) AND x.status IN (4, 5) AND x.expires_at > now()
+        RETURNING x.job_id, x.gen + 1 AS gen, x.attempt
+    ), j AS MATERIALIZED (
+        SELECT o.*, x.type_id, x.priority, x.seq, coalesce(x.run_at > now(), false) AS later, x.run_at
+          FROM o JOIN (SELECT * FROM longhaul.job y WHERE y.id = ANY (p_ids)) x ON x.id = o.job_id
+         ORDER BY x.seq
+    ), l AS (
+        INSERT INTO longhaul.lease (job_id, type_id, priority, gen, attempt, attempt_base, seq, changed_at)
+        SELECT j.job_id, j.type_id, j.priority, j.gen, j.attempt, j.attempt, j.seq, clock_timestamp() FROM j
+    ), d AS (
+        INSERT INTO longhaul.delayed (job_id, run_at, type_id, priority, gen, attempt, seq)
+        SELECT j.job_id, j.run_at, j.type_id, j.priority, j.gen, j.attempt, j.seq FROM j WHERE j.later
+    ), r AS (
+        INSERT INTO longhaul.ready (type_id, priority, gen, attempt, seq, job_id)
+        SELECT j.type_id, j.priority, j.gen, j.attempt, j.seq - (1::bigint << 62), j.job_id FROM j WHERE NOT j.later
+    )
+    SELECT count(*), array_agg(DISTINCT j.type_id) FILTER (WHERE NOT j.later) INTO v_count, v_types FROM j;
+    DELETE FROM longhaul.job_deadline d WHERE d.job_id = ANY (p_ids);
+    IF v_types IS NOT NULL THEN
+        PERFORM pg_notify('longhaul_wake', array_to_string(v_types, ','));
+    END IF;
+    RETURN v_count;
+END
+$$;
+COMMENT ON FUNCTION longhaul.requeue(uuid[]) IS 'Internal: queues ended jobs again';
+
 -- Queues a client's Failed or Canceled job again. Returns 0 there is none, 1 queued, 2 it is live or Completed.
--- One whose time has not come yet goes on waiting for it; by when it was to be started doesn't count any more.
--- Writes: outcome, lease, ready or delayed, job_deadline.
+-- Writes: as requeue.
 CREATE FUNCTION longhaul.retry_job(p_id uuid, p_client text) RETURNS smallint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan AS $$
-DECLARE
-    v_type     integer;
-    v_priority smallint;
-    v_seq      bigint;
-    v_gen      integer;
-    v_attempt  integer;
-    v_run_at   timestamptz;
 BEGIN
-    SELECT j.type_id, j.priority, j.seq, j.run_at INTO v_type, v_priority, v_seq, v_run_at
-      FROM longhaul.job j WHERE j.id = p_id AND j.client = p_client;
-    IF NOT FOUND THEN
+    IF NOT EXISTS (SELECT FROM (SELECT x.client FROM longhaul.job x WHERE x.id = p_id OFFSET 0) j WHERE j.client = p_client) THEN
         RETURN 0;
     END IF;
-    DELETE FROM longhaul.outcome o WHERE o.job_id = p_id AND o.status IN (4, 5) AND o.expires_at > now()
-    RETURNING o.gen + 1, o.attempt INTO v_gen, v_attempt;
-    IF NOT FOUND THEN
-        RETURN CASE WHEN EXISTS (SELECT FROM longhaul.job j WHERE j.id = p_id) THEN 2 ELSE 0 END;
+    IF longhaul.requeue(ARRAY[p_id]) = 1 THEN
+        RETURN 1;
     END IF;
-    DELETE FROM longhaul.job_deadline d WHERE d.job_id = p_id;
-    INSERT INTO longhaul.lease (job_id, type_id, priority, gen, attempt, attempt_base, seq, changed_at)
-    VALUES (p_id, v_type, v_priority, v_gen, v_attempt, v_attempt, v_seq, clock_timestamp());
-    IF v_run_at > now() THEN
-        INSERT INTO longhaul.delayed (job_id, run_at, type_id, priority, gen, attempt, seq)
-        VALUES (p_id, v_run_at, v_type, v_priority, v_gen, v_attempt, v_seq);
-    ELSE
-        INSERT INTO longhaul.ready (type_id, priority, gen, attempt, seq, job_id)
-        VALUES (v_type, v_priority, v_gen, v_attempt, v_seq - (1::bigint << 62), p_id);
-        PERFORM pg_notify('longhaul_wake', v_type::text);
-    END IF;
-    RETURN 1;
+    RETURN CASE WHEN EXISTS (SELECT FROM longhaul.job j WHERE j.id = p_id) THEN 2 ELSE 0 END;
 END
 $$;
 COMMENT ON FUNCTION longhaul.retry_job(uuid, text) IS 'Queues a client''s Failed or Canceled job again';

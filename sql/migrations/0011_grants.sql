@@ -50,7 +50,6 @@ GRANT INSERT, UPDATE ON longhaul.client TO longhaul_dba;
 GRANT EXECUTE ON FUNCTION
     longhaul.uuid_at(timestamptz), longhaul.uuid_time(uuid), longhaul.status_word(integer), longhaul.schema_version(),
     longhaul.queue_state(), longhaul.submit(text, bytea, text, text, integer, timestamptz, timestamptz, text), longhaul.wake(integer[]),
-    longhaul.cancel_job(uuid, text), longhaul.delete_job(uuid, text), longhaul.retry_job(uuid, text),
     longhaul.create_api_key(text, text), longhaul.rescue(), longhaul.maintain(),
     longhaul.make_partitions(date, date)
 TO longhaul_dba;

@@ -146,8 +146,9 @@ BEGIN
         RETURN;
     END IF;
     SELECT array_agg(x.id), array_agg(x.client), array_agg(x.n) INTO v_ids, v_clients, v_mine
-      FROM (SELECT j.id, j.client, array_position(p_clients, j.client) AS n FROM longhaul.job j
-             WHERE j.id = ANY (v_ids) AND j.client = ANY (p_clients)) x;
+      FROM (SELECT j.id, j.client, array_position(p_clients, j.client) AS n
+              FROM (SELECT y.id, y.client FROM longhaul.job y WHERE y.id = ANY (v_ids) OFFSET 0) j -- not by the client's index
+             WHERE j.client = ANY (p_clients)) x;
     IF v_ids IS NULL THEN
         RETURN;
     END IF;

@@ -577,8 +577,8 @@ BEGIN
         v_ids := ARRAY(SELECT d.id FROM longhaul.webhook_delivery d
                         WHERE d.webhook_id = p_webhook_id AND d.id < v_high ORDER BY d.id DESC LIMIT p_limit);
     ELSE
-        IF NOT EXISTS (SELECT FROM longhaul.job j
-                        WHERE j.id = p_job_id AND j.client = p_client AND (p_type_id = 0 OR j.type_id = p_type_id)) THEN
+        IF NOT EXISTS (SELECT FROM (SELECT * FROM longhaul.job x WHERE x.id = p_job_id OFFSET 0) j
+                        WHERE j.client = p_client AND (p_type_id = 0 OR j.type_id = p_type_id)) THEN
             RETURN;
         END IF;
         v_ids := ARRAY(SELECT d.id FROM longhaul.webhook_delivery d

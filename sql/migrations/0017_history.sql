@@ -56,7 +56,7 @@ $$;
 COMMENT ON FUNCTION longhaul.history() IS 'How long jobs take, by type and size of their input';
 
 -- Forgets how long jobs of a type took: after a change that has made them much faster or slower, estimates
--- follow sooner. Returns how many rows it removed. Writes: type_history.
+-- follow sooner. Returns how many rows it removed. Writes: type_history, audit.
 CREATE FUNCTION longhaul.forget_history(p_type text) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
 DECLARE
@@ -64,6 +64,7 @@ DECLARE
 BEGIN
     DELETE FROM longhaul.type_history h USING longhaul.job_type t WHERE t.type_id = h.type_id AND t.name = p_type;
     GET DIAGNOSTICS v_rows = ROW_COUNT;
+    PERFORM longhaul.audit_note('forget_history', p_type, jsonb_build_object('rows', v_rows));
     RETURN v_rows;
 END
 $$;

@@ -237,7 +237,7 @@ $$;
 COMMENT ON FUNCTION longhaul.schedule_next(text, integer) IS 'The next times of a schedule: SELECT * FROM longhaul.schedule_next(''nightly'')';
 
 -- Makes a job of a schedule now, out of turn, also of one that is not enabled. Returns the job's id.
--- Writes: schedule, and as submit_one. Locks: the schedule, which makes no other job until this commits.
+-- Writes: schedule, audit, and as submit_one. Locks: the schedule, which makes no other job until this commits.
 CREATE FUNCTION longhaul.schedule_run(p_name text) RETURNS uuid
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
 DECLARE
@@ -251,6 +251,7 @@ BEGIN
     v_job := longhaul.schedule_make(v, NULL);
     UPDATE longhaul.schedule s SET last_job = v_job, last_made_at = clock_timestamp() WHERE s.name = p_name;
     PERFORM pg_notify('longhaul_wake', (SELECT t.type_id::text FROM longhaul.job_type t WHERE t.name = v.job_type));
+    PERFORM longhaul.audit_note('schedule_run', p_name, jsonb_build_object('job', v_job));
     RETURN v_job;
 END
 $$;

@@ -80,7 +80,7 @@ SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_import') $$,
     'longhaul_import may begin and finish imports and the jobs of handler sql');
 
 SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_dba') $$, $$ SELECT unnest('{
-    uuid_at, uuid_time, status_word, schema_version, queue_state, submit, wake, cancel_job, delete_job, retry_job,
+    uuid_at, uuid_time, status_word, schema_version, queue_state, submit, wake, cancel_job, cancel_jobs, delete_job, retry_job, retry_jobs, release_host,
     create_api_key, rescue, maintain, make_partitions, cron_next, schedule_next, schedule_run, pause_type, resume_type, job_document, webhook_lane, webhook_delete, webhook_enable, webhook_ping,
     webhook_redeliver, sql_function, report_progress,
     history, forget_history, queue_turn, audit_note}'::name[]) $$,
