@@ -15,8 +15,9 @@
 
 #define MAINTAIN_SOON_MS 2000 /* the first upkeep after a start, at most */
 #define MAINTAIN_NEXT_MS 200  /* the next, if there was too much for one */
+#define TALLY_STEP "20000"
 
-enum { TYPES, RESCUE, PROMOTE, SCHEDULE, DEADLINE, MAINTAIN, HISTORY, N_CHORES };
+enum { TYPES, RESCUE, PROMOTE, SCHEDULE, DEADLINE, MAINTAIN, HISTORY, TALLY, N_CHORES };
 
 struct chore {
 	const char *name, *sql;
@@ -31,6 +32,7 @@ static void promote_done(const struct db_result *r, int64_t now);
 static void schedule_done(const struct db_result *r, int64_t now);
 static void deadline_done(const struct db_result *r, int64_t now);
 static void maintain_done(const struct db_result *r, int64_t now);
+static void tally_done(const struct db_result *r, int64_t now);
 
 static struct chore chores[N_CHORES] = {
 	[TYPES] = { "reading the job types",
@@ -48,6 +50,8 @@ static struct chore chores[N_CHORES] = {
 	[MAINTAIN] = { "maintain", "SELECT longhaul.maintain()", maintain_done, 0, false },
 	[HISTORY] = { "report_history", "SELECT longhaul.report_history($1, $2, $3, $4, $5)", NULL,
 		      0, false },
+	[TALLY] = { "tally_fold", "SELECT longhaul.tally_fold(" TALLY_STEP ")", tally_done, 0,
+		    false },
 };
 
 void chores_spare_others(int64_t until)
@@ -166,6 +170,12 @@ static void maintain_done(const struct db_result *r, int64_t now)
 		chores[MAINTAIN].next_at = now + MAINTAIN_NEXT_MS;
 }
 
+static void tally_done(const struct db_result *r, int64_t now)
+{
+	if (dbr_rows(r->res) > 0 && dbr_bool(r->res, 0, 0))
+		chores[TALLY].next_at = now;
+}
+
 static void chore_done(void *ctx, const struct db_result *r)
 {
 	struct chore *c = ctx;
@@ -250,6 +260,7 @@ void chores_step(int64_t now)
 	run(&chores[SCHEDULE], worker.stream, config.schedule_ms, now);
 	run(&chores[DEADLINE], worker.stream, config.promote_ms, now);
 	run(&chores[MAINTAIN], worker.upkeep, config.maintain_ms, now);
+	run(&chores[TALLY], worker.upkeep, config.tally_ms, now);
 	if (has_history())
 		run(&chores[HISTORY], worker.upkeep, config.history_ms, now);
 }

@@ -73,6 +73,8 @@ static const struct opt worker_opts[] = {
 	    "How often partitions are made, and what has expired is removed."),
 	NUM(history_ms, "10000", 10, HOUR,
 	    "How often the database is told how long jobs took, for estimates."),
+	NUM(tally_ms, "2000", 10, HOUR,
+	    "How often the counts of ended jobs are added up, by one of the workers."),
 	NUM(tick_ms, "20", 1, 1000,
 	    "How often runners that work are looked at (timeouts, slow jobs)."),
 	NUM(slow_ms, "20", 1, 60000,

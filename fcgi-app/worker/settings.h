@@ -22,7 +22,7 @@ struct worker_config {
 	int finish_batch, finish_delay_ms;
 	int64_t finish_bytes, hold_bytes, result_max, prefetch_bytes;
 	int progress_ms, types_ms, rescue_ms, promote_ms, promote_batch, schedule_ms, maintain_ms;
-	int history_ms;
+	int history_ms, tally_ms;
 	char *spool;
 	int64_t spool_max;
 	int outage_ms;

@@ -231,7 +231,9 @@ CREATE TABLE longhaul.ready (
     attempt  integer NOT NULL,
     seq      bigint NOT NULL,
     waiter   bigint,
-    job_id   uuid NOT NULL
+    due_at   timestamptz,
+    job_id   uuid NOT NULL,
+    client   text COLLATE "C"
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,
         autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_scale_factor = 0,
         autovacuum_analyze_threshold = 100000, autovacuum_vacuum_cost_delay = 0);
@@ -244,6 +246,8 @@ COMMENT ON COLUMN longhaul.ready.job_id IS 'job.id';
 COMMENT ON COLUMN longhaul.ready.seq IS 'job.seq for a first attempt; job.seq - 2^62 for a job put back, so that it comes before all others of its priority';
 COMMENT ON COLUMN longhaul.ready.attempt IS 'attempts already burned';
 COMMENT ON COLUMN longhaul.ready.waiter IS 'API process whose client waits for the result, if any';
+COMMENT ON COLUMN longhaul.ready.client IS 'job.client of a job that was never claimed; of others lease has it';
+COMMENT ON COLUMN longhaul.ready.due_at IS 'since when a job that was never claimed could have been; of others lease has it';
 
 CREATE TABLE longhaul.delayed (
     job_id   uuid PRIMARY KEY,
@@ -287,7 +291,9 @@ CREATE TABLE longhaul.lease (
     done         bigint,
     total        bigint,
     waiter       bigint,
-    message      text
+    due_at       timestamptz,
+    message      text,
+    client       text COLLATE "C"
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,
         autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_scale_factor = 0,
         autovacuum_analyze_threshold = 100000, autovacuum_vacuum_cost_delay = 0);
@@ -306,6 +312,8 @@ COMMENT ON COLUMN longhaul.lease.done IS 'progress: how much of total';
 COMMENT ON COLUMN longhaul.lease.total IS 'progress: of how much';
 COMMENT ON COLUMN longhaul.lease.waiter IS 'API process whose client waits for the result, if any';
 COMMENT ON COLUMN longhaul.lease.message IS 'progress in words';
+COMMENT ON COLUMN longhaul.lease.client IS 'job.client, so that an end is counted without a look at the job';
+COMMENT ON COLUMN longhaul.lease.due_at IS 'since when it could have been claimed: waiting time is counted from then';
 COMMENT ON COLUMN longhaul.lease.boot IS 'the claiming worker (worker.boot); NULL between attempts';
 COMMENT ON COLUMN longhaul.lease.fence IS 'that worker''s claim counter: a write that names another pair is refused';
 COMMENT ON COLUMN longhaul.lease.attempt IS 'this attempt, counted from 1; between attempts the number already burned';

@@ -146,8 +146,8 @@ BEGIN
         SELECT u.n, u.waiter, j.*
           FROM u JOIN j ON j.id = u.id AND j.fingerprint = u.fingerprint AND j.client = u.client AND j.type_id = u.type_id
     ), rd AS (
-        INSERT INTO longhaul.ready (type_id, priority, gen, attempt, seq, waiter, job_id)
-        SELECT DISTINCT ON (m.id) m.type_id, m.priority, 1, 0, m.seq, m.waiter, m.id FROM m WHERE m.run_at IS NULL
+        INSERT INTO longhaul.ready (type_id, priority, gen, attempt, seq, waiter, due_at, job_id, client)
+        SELECT DISTINCT ON (m.id) m.type_id, m.priority, 1, 0, m.seq, m.waiter, m.created_at, m.id, m.client FROM m WHERE m.run_at IS NULL
     ), dl AS (
         INSERT INTO longhaul.delayed (job_id, run_at, type_id, priority, gen, attempt, seq, client)
         SELECT DISTINCT ON (m.id) m.id, m.run_at, m.type_id, m.priority, 1, 0, m.seq, m.client FROM m WHERE m.run_at IS NOT NULL

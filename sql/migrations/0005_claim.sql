@@ -370,9 +370,9 @@ BEGIN
             SELECT c.*, v_fence + row_number() OVER (ORDER BY c.seq) - 1 AS new_fence FROM c
         ), first AS (
             INSERT INTO longhaul.lease AS l (job_id, boot, fence, type_id, priority, gen, attempt, seq, claimed_at, waiter,
-                                             limited)
+                                             limited, due_at, client)
             SELECT n.job_id, p_boot, n.new_fence, n.type_id, n.priority, n.gen + 1, n.attempt + 1, n.seq,
-                   clock_timestamp(), n.waiter, coalesce(s_limited[s], false)
+                   clock_timestamp(), n.waiter, coalesce(s_limited[s], false), n.due_at, n.client
               FROM n WHERE n.gen = 1
             RETURNING l.*
         ), again AS (
@@ -555,10 +555,10 @@ BEGIN
                longhaul.take_turns(n.type_id, n.priority, n.client, count(*)::integer) AS last
           FROM n WHERE n.gen = 1 GROUP BY n.type_id, n.priority, n.client
     ), i AS (
-        INSERT INTO longhaul.ready (type_id, priority, gen, attempt, seq, job_id)
+        INSERT INTO longhaul.ready (type_id, priority, gen, attempt, seq, job_id, due_at, client)
         SELECT n.type_id, n.priority, n.gen, n.attempt,
                CASE WHEN n.gen = 1 THEN ((c.last + n.turn) << 16) | (nextval('longhaul.ready_seq') & 65535)
-                    ELSE n.seq - (1::bigint << 62) END, n.job_id
+                    ELSE n.seq - (1::bigint << 62) END, n.job_id, CASE WHEN n.gen = 1 THEN n.run_at END, n.client
           FROM n LEFT JOIN c ON n.gen = 1 AND c.type_id = n.type_id AND c.priority = n.priority
                             AND c.client IS NOT DISTINCT FROM n.client
          ORDER BY n.run_at, n.seq

@@ -9,7 +9,7 @@ COMMENT ON FUNCTION longhaul.problem(text, text, integer, text) IS 'Internal: a 
 
 -- Ends jobs that no worker holds any more or that the caller has locked: their lease rows, if any, go.
 -- Internal: cancel, expiry, poison. Waiting API processes are notified with the caller's commit.
--- Writes: lease, outcome, cancel_request, waiter, and as announce. Locks: the lease rows, in order of job.
+-- Writes: lease, outcome, tally_delta, cancel_request, waiter, and as announce. Locks: the lease rows, in order of job.
 CREATE FUNCTION longhaul.end_jobs(p_job_ids uuid[], p_status smallint, p_errors jsonb[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp
@@ -19,6 +19,7 @@ DECLARE
     v_waiters bigint[];
     v_ids     uuid[];
     v_ended   uuid[];
+    v_now     timestamptz := clock_timestamp();
 BEGIN
     PERFORM FROM longhaul.lease l WHERE l.job_id = ANY (p_job_ids) ORDER BY l.job_id FOR UPDATE;
     WITH gone AS (
@@ -34,7 +35,15 @@ BEGIN
           LEFT JOIN gone g ON g.job_id = u.id
          WHERE j.id = ANY (p_job_ids)
         ON CONFLICT DO NOTHING
-        RETURNING outcome.job_id
+        RETURNING outcome.job_id, outcome.started_at
+    ), d AS (
+        INSERT INTO longhaul.tally_delta (ended_at, type_id, status, jobs, waited, ran, client)
+        SELECT v_now, j.type_id, p_status, count(*),
+               sum(greatest(coalesce(o.started_at, v_now) - coalesce(g.due_at, j.run_at, j.created_at), interval '0')),
+               sum(greatest(v_now - coalesce(o.started_at, v_now), interval '0')), j.client
+          FROM o JOIN longhaul.job j ON j.id = o.job_id LEFT JOIN gone g ON g.job_id = o.job_id
+         WHERE j.id = ANY (p_job_ids)
+         GROUP BY j.type_id, j.client
     )
     SELECT array_agg(g.waiter), array_agg(g.job_id), (SELECT array_agg(o.job_id) FROM o) INTO v_waiters, v_ids, v_ended
       FROM gone g WHERE g.waiter IS NOT NULL;
@@ -124,7 +133,7 @@ COMMENT ON FUNCTION longhaul.backoff_after(integer, bigint, bigint) IS 'Internal
 -- Returns per element (ord from 1) code 1 accepted, 2 already yours (a finish sent again after a
 -- broken commit), 0 the lease is lost: nothing was written; and the API processes to notify by
 -- notify_waiters: an element that several wait for comes in several rows.
--- Writes: lease, outcome, ready, delayed, cancel_request, waiter, and as announce. Locks: the lease rows, in order of job.
+-- Writes: lease, outcome, tally_delta, ready, delayed, cancel_request, waiter, and as announce. Locks: the lease rows, in order of job.
 CREATE FUNCTION longhaul.finish_batch(
     p_boot uuid, p_job_ids uuid[], p_fences bigint[], p_verdicts smallint[], p_ran_ms integer[], p_media_types text[],
     p_results bytea[], p_result_sizes bigint[], p_errors text[], p_retry_ms bigint[], p_done bigint[], p_total bigint[],
@@ -147,6 +156,7 @@ DECLARE
     v_ended   uuid[];
     v_waiters bigint[];
     v_more    boolean;
+    v_now     timestamptz := clock_timestamp();
     r         record;
 BEGIN
     -- Only 1, 2 and 4 end a job for certain; the others are looked at one by one: they are rare.
@@ -227,7 +237,7 @@ BEGIN
     ), gone AS MATERIALIZED (
         SELECT DISTINCT ON (u.id) -- should one come twice, the first counts
                u.n, u.id, u.status, u.ran_ms, u.media_type, u.result, u.result_size, u.error, u.fence,
-               coalesce(u.done, l.done) AS done, coalesce(u.total, l.total) AS total,
+               l.client, l.due_at, coalesce(u.done, l.done) AS done, coalesce(u.total, l.total) AS total,
                coalesce(u.message, l.message) AS message, l.type_id, l.attempt, l.gen, l.started_at, l.waiter
           FROM u JOIN l ON l.job_id = u.id AND l.fence = u.fence
          ORDER BY u.id, u.n
@@ -241,6 +251,13 @@ BEGIN
                CASE WHEN g.status = 3 THEN g.media_type END, CASE WHEN g.status = 4 THEN g.error::jsonb END,
                CASE WHEN g.status = 3 THEN g.result END
           FROM gone g JOIN longhaul.job_type t ON t.type_id = g.type_id
+    ), d AS (
+        INSERT INTO longhaul.tally_delta (ended_at, type_id, status, jobs, waited, ran, client)
+        SELECT v_now, x.type_id, x.status, count(*), sum(greatest(x.began - coalesce(x.due_at, x.began), interval '0')),
+               sum(greatest(v_now - x.began, interval '0')), coalesce(x.client, '')
+          FROM (SELECT g.type_id, g.status, g.client, g.due_at,
+                       coalesce(g.started_at, v_now - g.ran_ms * interval '1 ms', v_now) AS began FROM gone g) x
+         GROUP BY x.type_id, x.status, x.client
     )
     SELECT array_agg(g.n::integer), array_agg(g.id), array_agg(g.waiter) INTO v_ok, v_ended, v_waiters FROM gone g;
     IF v_ended IS NOT NULL THEN

@@ -112,12 +112,14 @@ BEGIN
          WHERE x.job_id = ANY (p_ids) AND x.status IN (4, 5) AND x.expires_at > now()
         RETURNING x.job_id, x.gen + 1 AS gen, x.attempt
     ), j AS MATERIALIZED (
-        SELECT o.*, x.type_id, x.priority, x.seq, coalesce(x.run_at > now(), false) AS later, x.run_at
+        SELECT o.*, x.type_id, x.client, x.priority, x.seq, coalesce(x.run_at > now(), false) AS later, x.run_at
           FROM o JOIN (SELECT * FROM longhaul.job y WHERE y.id = ANY (p_ids)) x ON x.id = o.job_id
          ORDER BY x.seq
     ), l AS (
-        INSERT INTO longhaul.lease (job_id, type_id, priority, gen, attempt, attempt_base, seq, changed_at)
-        SELECT j.job_id, j.type_id, j.priority, j.gen, j.attempt, j.attempt, j.seq, clock_timestamp() FROM j
+        INSERT INTO longhaul.lease (job_id, type_id, priority, gen, attempt, attempt_base, seq, changed_at, due_at, client)
+        SELECT j.job_id, j.type_id, j.priority, j.gen, j.attempt, j.attempt, j.seq, clock_timestamp(),
+               greatest(j.run_at, clock_timestamp()), j.client
+          FROM j
     ), d AS (
         INSERT INTO longhaul.delayed (job_id, run_at, type_id, priority, gen, attempt, seq)
         SELECT j.job_id, j.run_at, j.type_id, j.priority, j.gen, j.attempt, j.seq FROM j WHERE j.later
