@@ -49,7 +49,7 @@ GRANT INSERT, UPDATE ON longhaul.job_type TO longhaul_dba;
 GRANT INSERT, UPDATE ON longhaul.client TO longhaul_dba;
 GRANT EXECUTE ON FUNCTION
     longhaul.uuid_at(timestamptz), longhaul.uuid_time(uuid), longhaul.status_word(integer), longhaul.schema_version(),
-    longhaul.queue_state(), longhaul.submit(text, bytea, text, text, integer, timestamptz, timestamptz, text), longhaul.wake(integer[]),
+    longhaul.rows_estimated(oid), longhaul.queue_state(), longhaul.submit(text, bytea, text, text, integer, timestamptz, timestamptz, text), longhaul.wake(integer[]),
     longhaul.create_api_key(text, text), longhaul.rescue(), longhaul.maintain(),
     longhaul.make_partitions(date, date)
 TO longhaul_dba;

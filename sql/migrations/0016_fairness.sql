@@ -151,6 +151,9 @@ CREATE VIEW longhaul.turns AS
 SELECT t.name AS type, c.priority, longhaul.queue_turn(c.type_id, c.priority) AS turn
   FROM longhaul.queue_clock c JOIN longhaul.job_type t ON t.type_id = c.type_id;
 COMMENT ON VIEW longhaul.turns IS 'The turn up to which each queue was claimed: a job with a higher one (seq >> 16 in ready) still waits for it';
+COMMENT ON COLUMN longhaul.turns.type IS 'job_type.name';
+COMMENT ON COLUMN longhaul.turns.priority IS 'job.priority';
+COMMENT ON COLUMN longhaul.turns.turn IS 'the newest turn that was claimed';
 
 CREATE VIEW longhaul.limits AS
 SELECT t.name AS type, t.max_running,
@@ -160,6 +163,12 @@ SELECT t.name AS type, t.max_running,
   LEFT JOIN longhaul.type_rate r ON r.type_id = t.type_id
  WHERE t.max_running IS NOT NULL OR t.rate_limit IS NOT NULL;
 COMMENT ON VIEW longhaul.limits IS 'Types with limits: what is claimed of max_running; full_in: when a whole rate_limit may begin at once';
+COMMENT ON COLUMN longhaul.limits.type IS 'job_type.name';
+COMMENT ON COLUMN longhaul.limits.max_running IS 'most jobs that may be claimed at a time';
+COMMENT ON COLUMN longhaul.limits.running IS 'how many are';
+COMMENT ON COLUMN longhaul.limits.rate_limit IS 'most jobs begun per rate_period';
+COMMENT ON COLUMN longhaul.limits.rate_period IS 'what rate_limit is per';
+COMMENT ON COLUMN longhaul.limits.full_in IS 'when a whole rate_limit may begin at once; zero = now';
 
 REVOKE ALL ON FUNCTION longhaul.queue_turn(integer, smallint), longhaul.advance_clock(integer, smallint, bigint),
     longhaul.take_turns(integer, smallint, text, integer), longhaul.type_room(integer, integer),

@@ -380,6 +380,20 @@ SELECT w.id, w.client, w.url,
                       ORDER BY t.started_at DESC LIMIT 1) d ON true
  WHERE w.deleted_at IS NULL;
 COMMENT ON VIEW longhaul.webhook_endpoints IS 'Subscribed webhooks (types NULL = all), what waits for each, and what came of the newest try';
+COMMENT ON COLUMN longhaul.webhook_endpoints.id IS 'webhook.id';
+COMMENT ON COLUMN longhaul.webhook_endpoints.client IS 'whose it is';
+COMMENT ON COLUMN longhaul.webhook_endpoints.url IS 'where deliveries go';
+COMMENT ON COLUMN longhaul.webhook_endpoints.types IS 'of which types; NULL = all';
+COMMENT ON COLUMN longhaul.webhook_endpoints.events IS 'which events';
+COMMENT ON COLUMN longhaul.webhook_endpoints.description IS 'for people';
+COMMENT ON COLUMN longhaul.webhook_endpoints.created_at IS 'when it was made';
+COMMENT ON COLUMN longhaul.webhook_endpoints.disabled_at IS 'since when nothing is delivered';
+COMMENT ON COLUMN longhaul.webhook_endpoints.disabled_reason IS 'why';
+COMMENT ON COLUMN longhaul.webhook_endpoints.waiting IS 'deliveries that wait';
+COMMENT ON COLUMN longhaul.webhook_endpoints.in_flight IS 'deliveries that are being tried';
+COMMENT ON COLUMN longhaul.webhook_endpoints.last_status_code IS 'what the newest try was answered';
+COMMENT ON COLUMN longhaul.webhook_endpoints.last_error IS 'what went wrong with it';
+COMMENT ON COLUMN longhaul.webhook_endpoints.last_try_at IS 'when it was';
 
 CREATE VIEW longhaul.webhook_backlog AS
 SELECT b.lane, d.client, d.webhook_id, coalesce(w.url, lower(substring(d.url FROM '^[A-Za-z]+://[^/?#]*'))) AS url,
@@ -393,6 +407,15 @@ SELECT b.lane, d.client, d.webhook_id, coalesce(w.url, lower(substring(d.url FRO
   JOIN longhaul.webhook_delivery d ON d.id = b.oldest
   LEFT JOIN longhaul.webhook w ON w.id = d.webhook_id;
 COMMENT ON VIEW longhaul.webhook_backlog IS 'What waits to be delivered, by endpoint (of single jobs'' URLs: by client and host)';
+COMMENT ON COLUMN longhaul.webhook_backlog.lane IS 'the lane: one endpoint, of single jobs one client and host';
+COMMENT ON COLUMN longhaul.webhook_backlog.client IS 'whose it is';
+COMMENT ON COLUMN longhaul.webhook_backlog.webhook_id IS 'webhook.id; NULL = URLs of single jobs';
+COMMENT ON COLUMN longhaul.webhook_backlog.url IS 'where to; of single jobs without the path';
+COMMENT ON COLUMN longhaul.webhook_backlog.waiting IS 'deliveries that wait';
+COMMENT ON COLUMN longhaul.webhook_backlog.due IS 'of these, due now';
+COMMENT ON COLUMN longhaul.webhook_backlog.in_flight IS 'deliveries that are being tried';
+COMMENT ON COLUMN longhaul.webhook_backlog.next_due_at IS 'when the next is due';
+COMMENT ON COLUMN longhaul.webhook_backlog.oldest_created_at IS 'since when the oldest waits';
 
 -- ---------------------------------------------------------------------------------------------
 -- Who may do what

@@ -264,6 +264,22 @@ SELECT s.name, s.job_type, s.cron, s.time_zone, s.enabled, s.due_at AS next_run,
   FROM longhaul.schedule s
   LEFT JOIN LATERAL (SELECT x.status, x.ran_for FROM longhaul.jobs x WHERE x.id = s.last_job) j ON true;
 COMMENT ON VIEW longhaul.schedules IS 'Recurring jobs: when next, when last, what became of that one';
+COMMENT ON COLUMN longhaul.schedules.name IS 'schedule.name';
+COMMENT ON COLUMN longhaul.schedules.job_type IS 'what kind of job it makes';
+COMMENT ON COLUMN longhaul.schedules.cron IS 'when';
+COMMENT ON COLUMN longhaul.schedules.time_zone IS 'in which zone';
+COMMENT ON COLUMN longhaul.schedules.enabled IS 'false: it makes none';
+COMMENT ON COLUMN longhaul.schedules.next_run IS 'when next; NULL = never';
+COMMENT ON COLUMN longhaul.schedules.next_local IS 'the same on the clocks of its zone';
+COMMENT ON COLUMN longhaul.schedules.last_at IS 'the last time for which a job was made';
+COMMENT ON COLUMN longhaul.schedules.last_run IS 'when that was done';
+COMMENT ON COLUMN longhaul.schedules.last_job IS 'that job';
+COMMENT ON COLUMN longhaul.schedules.last_status IS 'what became of it';
+COMMENT ON COLUMN longhaul.schedules.last_ran_for IS 'how long it ran';
+COMMENT ON COLUMN longhaul.schedules.client IS 'whose jobs they are';
+COMMENT ON COLUMN longhaul.schedules.missed IS 'what becomes of missed times';
+COMMENT ON COLUMN longhaul.schedules.last_error IS 'why no job could be made; NULL = it was';
+COMMENT ON COLUMN longhaul.schedules.ends_at IS 'nothing after this time';
 
 REVOKE ALL ON FUNCTION longhaul.zone_check(text), longhaul.schedule_after(longhaul.schedule, timestamptz), longhaul.schedule_changed(),
     longhaul.schedule_times(longhaul.schedule, timestamptz), longhaul.schedule_make(longhaul.schedule, timestamptz),

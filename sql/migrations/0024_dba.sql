@@ -1,4 +1,4 @@
--- What DBAs and operators do by hand. Each act is noted in longhaul.audit, and what makes no sense is an error.
+-- What DBAs and operators do by hand, and what they look at first. Each act is noted in longhaul.audit, and what makes no sense is an error.
 
 -- The job type of this name; an error if there is none. Internal.
 CREATE FUNCTION longhaul.type_named(p_type text) RETURNS integer
@@ -273,3 +273,163 @@ GRANT EXECUTE ON FUNCTION longhaul.cancel_job(uuid), longhaul.cancel_jobs(text, 
     longhaul.retry_job(uuid), longhaul.retry_jobs(text, text, timestamptz, timestamptz, text, text, integer),
     longhaul.delete_job(uuid), longhaul.release_host(text)
 TO longhaul_dba;
+
+-- ---------------------------------------------------------------------------------------------
+-- What they look at, besides
+-- ---------------------------------------------------------------------------------------------
+
+-- How each type stands, for the view waiting: a row per type. Internal.
+CREATE FUNCTION longhaul.type_standing(
+    OUT type_id integer, OUT name text, OUT why text, OUT until timestamptz, OUT slots integer, OUT busy boolean)
+RETURNS SETOF record
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 50 SET search_path = pg_catalog, longhaul, pg_temp SET jit = off AS $$
+    SELECT t.type_id, t.name,
+           CASE WHEN t.paused THEN concat_ws(': ', 'its type is paused', t.paused_reason)
+                WHEN w.workers IS NULL THEN 'no worker serves its type'
+                WHEN l.running >= t.max_running THEN format('max_running: %s of %s jobs of its type run', l.running, t.max_running)
+                WHEN r.next_at > clock_timestamp() THEN format('rate limit: %s in %s are used up', t.rate_limit, t.rate_period) END,
+           CASE WHEN NOT t.paused AND w.workers > 0 AND (l.running >= t.max_running) IS NOT TRUE
+                     AND r.next_at > clock_timestamp() THEN r.next_at END,
+           w.slots, w.running >= w.slots
+      FROM longhaul.job_type t
+      LEFT JOIN (SELECT x.type_id, count(*) AS workers, sum(x.slots)::integer AS slots, sum(x.running)::integer AS running
+                   FROM longhaul.worker_type x JOIN longhaul.worker k ON k.boot = x.boot
+                  WHERE k.dead_at IS NULL AND k.stopped_at IS NULL AND k.lease_until > clock_timestamp()
+                  GROUP BY x.type_id) w ON w.type_id = t.type_id
+      LEFT JOIN LATERAL (SELECT count(*) AS running FROM longhaul.lease y
+                          WHERE t.max_running IS NOT NULL AND y.type_id = t.type_id AND y.limited AND y.boot IS NOT NULL) l ON true
+      -- As type_room counts: the next may begin when a job's share of the period is free.
+      LEFT JOIN LATERAL (SELECT least(q.full_at, clock_timestamp() + t.rate_period) + t.rate_period / t.rate_limit
+                                - t.rate_period AS next_at
+                           FROM longhaul.type_rate q WHERE q.type_id = t.type_id AND t.rate_limit IS NOT NULL) r ON true
+$$;
+COMMENT ON FUNCTION longhaul.type_standing() IS 'Internal: what is in the way of each type''s jobs';
+
+-- How many jobs go before a place in the queue, counted up to 1000. Internal.
+CREATE FUNCTION longhaul.jobs_ahead(p_type_id integer, p_priority smallint, p_seq bigint) RETURNS integer
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, longhaul, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+    SELECT count(*)::integer
+      FROM (SELECT FROM longhaul.ready a WHERE a.type_id = p_type_id AND a.priority > p_priority
+            UNION ALL
+            SELECT FROM longhaul.ready a WHERE a.type_id = p_type_id AND a.priority = p_priority AND a.seq < p_seq
+             LIMIT 1000) x
+$$;
+COMMENT ON FUNCTION longhaul.jobs_ahead(integer, smallint, bigint) IS 'Internal: how many jobs go before a place in the queue';
+
+-- A job's client and place are looked up for the rows that are shown, and only if they are asked for.
+CREATE VIEW longhaul.waiting AS
+SELECT r.job_id AS id, t.name AS type, (SELECT j.client FROM longhaul.job j WHERE j.id = r.job_id) AS client, r.priority,
+       longhaul.uuid_time(r.job_id) AS since,
+       coalesce(t.why, CASE WHEN t.busy THEN format('all %s slots are busy', t.slots) ELSE 'its turn comes' END) AS why,
+       t.until,
+       longhaul.jobs_ahead(r.type_id, r.priority, r.seq) AS ahead,
+       r.attempt AS attempts
+  FROM longhaul.ready r JOIN longhaul.type_standing() t ON t.type_id = r.type_id
+UNION ALL
+SELECT d.job_id, t.name, (SELECT j.client FROM longhaul.job j WHERE j.id = d.job_id), d.priority, longhaul.uuid_time(d.job_id),
+       CASE WHEN d.run_at <= clock_timestamp() THEN 'its time has come: a worker is about to move it on'
+            WHEN (SELECT l.deaths FROM longhaul.lease l WHERE l.job_id = d.job_id) > 0 THEN 'backoff: its runner died'
+            WHEN d.attempt > coalesce((SELECT l.attempt_base FROM longhaul.lease l WHERE l.job_id = d.job_id), 0)
+            THEN format('backoff after attempt %s', d.attempt)
+            ELSE 'not before its time' END,
+       d.run_at, NULL, d.attempt
+  FROM longhaul.delayed d JOIN longhaul.job_type t ON t.type_id = d.type_id
+UNION ALL
+SELECT l.job_id, t.name, (SELECT j.client FROM longhaul.job j WHERE j.id = l.job_id), l.priority, longhaul.uuid_time(l.job_id),
+       format('claimed ahead by %s', w.host), NULL, NULL, l.attempt - 1
+  FROM longhaul.lease l JOIN longhaul.job_type t ON t.type_id = l.type_id JOIN longhaul.worker w ON w.boot = l.boot
+ WHERE l.started_at IS NULL;
+COMMENT ON VIEW longhaul.waiting IS 'What waits and why, a row per job: one by WHERE id = …, all in short by SELECT type, why, count(*), min(since) FROM longhaul.waiting GROUP BY 1, 2';
+COMMENT ON COLUMN longhaul.waiting.id IS 'the job';
+COMMENT ON COLUMN longhaul.waiting.type IS 'job_type.name';
+COMMENT ON COLUMN longhaul.waiting.client IS 'who asked';
+COMMENT ON COLUMN longhaul.waiting.priority IS '-100 to 100, high first';
+COMMENT ON COLUMN longhaul.waiting.since IS 'when it was submitted, as its id says';
+COMMENT ON COLUMN longhaul.waiting.why IS 'what it waits for: a time, its type (paused, limits, no worker), a slot, or its turn';
+COMMENT ON COLUMN longhaul.waiting.until IS 'until when, where that is known; of a rate limit until when the next one waits';
+COMMENT ON COLUMN longhaul.waiting.ahead IS 'jobs of its type that go before it, counted up to 1000; NULL = it isn''t in the queue';
+COMMENT ON COLUMN longhaul.waiting.attempts IS 'attempts that were made';
+
+-- Of each type what would be claimed next is looked at: clients take turns, so all that wait are among them.
+CREATE VIEW longhaul.client_depth AS
+SELECT t.name AS type, j.client, count(*) FILTER (WHERE x.kind = 'ready') AS waiting,
+       coalesce(bool_or(x.more), false) AS more, count(*) FILTER (WHERE x.kind = 'delayed') AS delayed,
+       count(*) FILTER (WHERE x.kind = 'lease') AS running,
+       min(longhaul.uuid_time(x.job_id)) FILTER (WHERE x.kind <> 'lease') AS oldest_at,
+       clock_timestamp() - min(longhaul.uuid_time(x.job_id)) FILTER (WHERE x.kind <> 'lease') AS age
+  FROM (SELECT 'ready' AS kind, k.type_id, q.job_id, q.more
+          FROM longhaul.job_type k
+          CROSS JOIN LATERAL (SELECT n.job_id, count(*) OVER () > 10000 AS more
+                                FROM (SELECT r.job_id FROM longhaul.ready r WHERE r.type_id = k.type_id
+                                       ORDER BY r.priority DESC, r.seq LIMIT 10001) n) q
+        UNION ALL
+        SELECT 'lease', l.type_id, l.job_id, NULL FROM longhaul.lease l WHERE l.boot IS NOT NULL
+        UNION ALL
+        (SELECT 'delayed', d.type_id, d.job_id, NULL FROM longhaul.delayed d ORDER BY d.run_at LIMIT 10000)) x
+  JOIN longhaul.job_type t ON t.type_id = x.type_id
+  CROSS JOIN LATERAL (SELECT y.client FROM longhaul.job y WHERE y.id = x.job_id OFFSET 0) j
+ GROUP BY t.name, j.client;
+COMMENT ON VIEW longhaul.client_depth IS 'What waits and runs, per type and client, and how old it is: of what comes next, up to 10,000 jobs a type and the next 10,000 that wait for a time';
+COMMENT ON COLUMN longhaul.client_depth.type IS 'job_type.name';
+COMMENT ON COLUMN longhaul.client_depth.client IS 'who asked';
+COMMENT ON COLUMN longhaul.client_depth.waiting IS 'jobs that could run now';
+COMMENT ON COLUMN longhaul.client_depth.more IS 'true: more than 10,000 of the type wait, of which only the next were looked at';
+COMMENT ON COLUMN longhaul.client_depth.delayed IS 'jobs that wait for a time: asked for, or between attempts';
+COMMENT ON COLUMN longhaul.client_depth.running IS 'jobs that workers hold';
+COMMENT ON COLUMN longhaul.client_depth.oldest_at IS 'when the oldest of those that wait was submitted';
+COMMENT ON COLUMN longhaul.client_depth.age IS 'since then';
+
+CREATE VIEW longhaul.dead_hosts AS
+SELECT w.host, CASE WHEN bool_or(w.dead_at IS NULL AND w.stopped_at IS NULL) THEN 'late'
+                    WHEN bool_or(w.dead_at IS NOT NULL) THEN 'dead' ELSE 'stopped' END AS state,
+       max(w.beat_at) AS last_beat, clock_timestamp() - max(w.beat_at) AS silent_for, count(*)::integer AS daemons,
+       coalesce(sum(h.jobs), 0)::bigint AS jobs_held,
+       (array_agg(w.version ORDER BY w.beat_at DESC))[1] AS version
+  FROM longhaul.worker w
+  LEFT JOIN (SELECT l.boot, count(*) AS jobs FROM longhaul.lease l GROUP BY l.boot) h ON h.boot = w.boot
+ GROUP BY w.host
+HAVING NOT bool_or(w.dead_at IS NULL AND w.stopped_at IS NULL AND w.lease_until >= clock_timestamp());
+COMMENT ON VIEW longhaul.dead_hosts IS 'Hosts without a worker daemon that lives, for a day: since when, and whether they still hold jobs';
+COMMENT ON COLUMN longhaul.dead_hosts.host IS 'name of the host';
+COMMENT ON COLUMN longhaul.dead_hosts.state IS 'late = its lease has run out, rescue is near; dead = its jobs were taken; stopped = its daemons signed off';
+COMMENT ON COLUMN longhaul.dead_hosts.last_beat IS 'when a daemon there last renewed its lease';
+COMMENT ON COLUMN longhaul.dead_hosts.silent_for IS 'since then';
+COMMENT ON COLUMN longhaul.dead_hosts.daemons IS 'starts of daemons there that are remembered';
+COMMENT ON COLUMN longhaul.dead_hosts.jobs_held IS 'jobs that nobody else can have yet';
+COMMENT ON COLUMN longhaul.dead_hosts.version IS 'version of the daemon that was seen last';
+
+-- From sizes and statistics only: no table is read, whatever it holds. Of the statuses and types it counts what ANALYZE
+-- found most common, day by day.
+CREATE VIEW longhaul.estimates AS
+WITH part AS MATERIALIZED (
+    SELECT c.oid, c.relname, p.relname AS parent, longhaul.rows_estimated(c.oid) AS n
+      FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid LEFT JOIN pg_class p ON p.oid = i.inhparent
+     WHERE c.relnamespace = 'longhaul'::regnamespace AND c.relkind = 'r'
+), common AS MATERIALIZED (
+    SELECT s.attname AS what, v.value, sum(part.n * v.freq)::bigint AS n
+      FROM part
+      JOIN pg_stats s ON s.schemaname = 'longhaul' AND s.tablename = part.relname
+                     AND (part.parent, s.attname) IN (('outcome', 'status'), ('job', 'type_id'), ('job', 'client'))
+      CROSS JOIN LATERAL unnest(s.most_common_vals::text::text[], s.most_common_freqs) AS v(value, freq)
+     GROUP BY 1, 2
+)
+SELECT 'table' AS kind, coalesce(part.parent, part.relname)::text AS name, sum(part.n)::bigint AS rows_estimated,
+       pg_size_pretty(sum(pg_total_relation_size(part.oid))) AS size, sum(pg_total_relation_size(part.oid))::bigint AS bytes
+  FROM part WHERE part.relname NOT LIKE 'account\_staging\_%' GROUP BY 2
+UNION ALL
+SELECT 'jobs that ended', longhaul.status_word(c.value::integer), c.n, NULL, NULL FROM common c WHERE c.what = 'status'
+UNION ALL
+SELECT 'jobs of type', t.name, c.n, NULL, NULL FROM common c JOIN longhaul.job_type t ON t.type_id = c.value::integer WHERE c.what = 'type_id'
+UNION ALL
+SELECT 'jobs of client', c.value, c.n, NULL, NULL FROM common c WHERE c.what = 'client';
+COMMENT ON VIEW longhaul.estimates IS 'Estimated counts, which cost nothing however much is stored: rows and sizes of tables, ended jobs by status, stored jobs by type and client';
+COMMENT ON COLUMN longhaul.estimates.kind IS 'table, jobs that ended (by status), jobs of type, jobs of client (the most frequent of each day)';
+COMMENT ON COLUMN longhaul.estimates.name IS 'the table, status, type or client';
+COMMENT ON COLUMN longhaul.estimates.rows_estimated IS 'how many, about; those by status, type and client as of each day''s last ANALYZE';
+COMMENT ON COLUMN longhaul.estimates.size IS 'of a table with its parts and indexes';
+COMMENT ON COLUMN longhaul.estimates.bytes IS 'the same, to sort by';
+
+REVOKE ALL ON FUNCTION longhaul.type_standing(), longhaul.jobs_ahead(integer, smallint, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION longhaul.type_standing(), longhaul.jobs_ahead(integer, smallint, bigint) TO longhaul_dba;
+GRANT SELECT ON longhaul.waiting, longhaul.client_depth, longhaul.dead_hosts, longhaul.estimates TO longhaul_dba;

@@ -14,10 +14,10 @@ $$, 'every table and view has a comment');
 
 SELECT is_empty($$
     SELECT c.oid::regclass || '.' || a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-     WHERE c.relnamespace = 'longhaul'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+     WHERE c.relnamespace = 'longhaul'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
        AND a.attnum > 0 AND NOT a.attisdropped
        AND coalesce(col_description(c.oid, a.attnum), '') = ''
-$$, 'every column of a table has a comment');
+$$, 'every column of a table or view has a comment');
 
 SELECT is_empty($$
     SELECT p.oid::regprocedure FROM pg_proc p
@@ -80,7 +80,7 @@ SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_import') $$,
     'longhaul_import may begin and finish imports and the jobs of handler sql');
 
 SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_dba') $$, $$ SELECT unnest('{
-    uuid_at, uuid_time, status_word, schema_version, queue_state, submit, wake, cancel_job, cancel_jobs, delete_job, retry_job, retry_jobs, release_host,
+    uuid_at, uuid_time, status_word, schema_version, queue_state, submit, wake, cancel_job, cancel_jobs, delete_job, retry_job, retry_jobs, release_host, rows_estimated, type_standing, jobs_ahead,
     create_api_key, rescue, maintain, make_partitions, cron_next, schedule_next, schedule_run, pause_type, resume_type, job_document, webhook_lane, webhook_delete, webhook_enable, webhook_ping,
     webhook_redeliver, sql_function, report_progress,
     history, forget_history, queue_turn, tally_fold, client_statistics, audit_note}'::name[]) $$,

@@ -1,5 +1,8 @@
 -- How much the hot functions read: by an index, and no more than the batch, whether the tables are
 -- empty, large and never analysed, or large and analysed; with plans made when they were empty, too.
+-- In a database of its own: what the planner knows of an empty table is also what other tests left in its file.
+\set db `createdb -T template_longhaul m_plans && echo m_plans`
+\connect :db
 BEGIN;
 SELECT no_plan();
 SELECT t.type('test') AS test, t.worker(1) AS w1 \gset
@@ -147,6 +150,30 @@ SELECT pg_temp.measure('jobs', 'SELECT * FROM longhaul.jobs ORDER BY id DESC LIM
 SELECT is((SELECT array_agg(tab || ' ' || seq) FROM pg_temp.reads WHERE tab IN ('job', 'outcome') AND seq + idx > 1000), NULL, 'the newest jobs of the view jobs are found by index');
 SELECT pg_temp.measure('jobs', 'SELECT * FROM longhaul.jobs WHERE id = ''' || id || '''') FROM longhaul.job LIMIT 1 \gset
 SELECT is((SELECT array_agg(tab || ' ' || seq) FROM pg_temp.reads WHERE seq + idx > 10), NULL, 'one job too');
+
+-- What else: views read no table of the history but by the key, one row for each they show.
+CREATE FUNCTION pg_temp.reads_of(p_sql text, p_tables text[], p_most bigint) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_temp.measure('view', p_sql);
+    RETURN (SELECT string_agg(format('%s: %s sequentially, %s by index', tab, seq, idx), '; ') FROM pg_temp.reads WHERE tab = ANY (p_tables) AND (seq > 0 OR idx > p_most));
+END
+$$;
+SELECT count(*) AS leases FROM longhaul.lease WHERE boot IS NOT NULL \gset
+SELECT is(pg_temp.reads_of('SELECT count(host), count(client) FROM longhaul.running', '{job,outcome,ready,delayed}', :leases), NULL, 'running: the jobs of the leases');
+SELECT is(pg_temp.reads_of('SELECT * FROM longhaul.waiting LIMIT 20', '{job,outcome,lease,delayed}', 20), NULL, 'waiting: 20 jobs');
+SELECT ok(seq + idx <= 20 * 1000 + 20, 'waiting: and up to 1000 ahead of each') FROM pg_temp.reads WHERE tab = 'ready';
+SELECT is(pg_temp.reads_of('SELECT type, why, count(*), min(since) FROM longhaul.waiting GROUP BY 1, 2', '{job,outcome}', 0), NULL, 'waiting in short: nothing of the history');
+SELECT is(pg_temp.reads_of('SELECT * FROM longhaul.waiting WHERE id = ''' || (SELECT job_id FROM longhaul.ready LIMIT 1) || '''', '{job,outcome}', 1), NULL, 'waiting: one job');
+SELECT is(pg_temp.reads_of('SELECT * FROM longhaul.client_depth', '{job,outcome,ready}', 10001 + :leases + 10000), NULL, 'client_depth: no more than it promises');
+SELECT is(pg_temp.reads_of(format('SELECT * FROM longhaul.%I', v), '{job,outcome,input_chunk,result_chunk,ready,lease,delayed,idempotency_key}', 0), NULL, v || ': reads no table') FROM unnest('{partitions,estimates}'::text[]) v;
+SELECT is(pg_temp.reads_of(format('SELECT * FROM longhaul.%I', v), '{job,outcome,input_chunk,result_chunk,idempotency_key}', 0), NULL, v || ': nothing of the history') FROM unnest('{queue_depth,workers,dead_hosts,limits,turns,stuck}'::text[]) v;
+SELECT ok(rows_estimated > 300000, 'estimates: and knows how many there are') FROM longhaul.estimates WHERE (kind, name) = ('table', 'job');
+-- Functions of DBAs, by time and by client.
+UPDATE longhaul.outcome SET status = 4, ended_at = '2026-01-01Z' WHERE job_id IN (SELECT job_id FROM longhaul.outcome LIMIT 50);
+SELECT count(brin_summarize_new_values(indexrelid)) AS n FROM pg_index WHERE indrelid::regclass::text LIKE 'longhaul.outcome\_2%' AND indexrelid::regclass::text LIKE '%expires%' \gset
+SELECT is(pg_temp.reads_of('SELECT longhaul.retry_jobs(''test'', p_from => ''2026-01-01Z'', p_to => ''2026-01-02Z'', p_limit => 30)', '{job,outcome,ready,lease,delayed}', 10000), NULL, 'retry_jobs: what ended in that time');
+SELECT is(pg_temp.reads_of('SELECT longhaul.cancel_jobs(''test'', p_limit => 30)', '{job,outcome,ready,lease,delayed}', 1000), NULL, 'cancel_jobs of a type');
+SELECT is(pg_temp.reads_of('SELECT longhaul.cancel_jobs(NULL, ''c7'', p_limit => 30)', '{job,outcome,ready,lease,delayed}', 1000), NULL, 'cancel_jobs of a client');
 
 SELECT * FROM finish();
 ROLLBACK;

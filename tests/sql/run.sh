@@ -16,6 +16,9 @@ command -v pg_prove >/dev/null || { echo "run.sh: pg_prove is not installed" >&2
 . "$here/cluster.sh"
 trap cluster_stop EXIT
 trap 'exit 130' INT TERM HUP
+# Without autovacuum: an ANALYZE at some time or other would change the plans that are tested.
+LONGHAUL_TEST_SETTINGS="autovacuum = off
+${LONGHAUL_TEST_SETTINGS:-}"
 cluster_start
 
 # The tests that start programs of their own find them here.
