@@ -38,7 +38,7 @@ ALL_CPPFLAGS := $(CPPFLAGS) -D_GNU_SOURCE -I$(S) -I$(S)/include $(shell pkg-conf
 # libev casts between its watchers: no strict aliasing.
 ALL_CFLAGS  := $(CFLAGS) -std=c11 -fno-common -fno-strict-aliasing -fstack-protector-strong -fPIE $(WARNINGS) $(SANFLAGS)
 ALL_LDFLAGS := $(LDFLAGS) -pie -Wl,--as-needed -Wl,-z,relro,-z,now $(SANFLAGS)
-LIBS := -lev -ljson-c -lpq -lcrypto -linih -lm
+LIBS := -lev -ljson-c -lpq -lcrypto -linih -lsystemd -lm
 # For those who look at webhooks' URLs or speak HTTP, and for the one who resolves their hosts.
 CURL := -lcurl
 CARES := -lcares
@@ -73,7 +73,7 @@ force:
 # Says what to do when the libraries are missing, in place of a hundred compiler errors.
 $(O)/libraries: Makefile
 	@mkdir -p $(@D)
-	@printf '#include <ev.h>\n#include <fcgiapp.h>\n#include <json-c/json.h>\n#include <libpq-fe.h>\n#include <openssl/evp.h>\n#include <ini.h>\n#include <curl/curl.h>\n#include <ares.h>\n' \
+	@printf '#include <ev.h>\n#include <fcgiapp.h>\n#include <json-c/json.h>\n#include <libpq-fe.h>\n#include <openssl/evp.h>\n#include <ini.h>\n#include <systemd/sd-daemon.h>\n#include <curl/curl.h>\n#include <ares.h>\n' \
 	| $(CC) $(ALL_CPPFLAGS) -E -o /dev/null - 2>/dev/null \
 	|| { echo "A compiler or a library is missing: \`make deps\` installs what the build needs." >&2; exit 1; }
 	@touch $@

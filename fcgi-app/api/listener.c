@@ -21,11 +21,12 @@
 #include "api/conn.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/service.h"
 #include "common/times.h"
 
-#define BACKLOG	     4096 /* the kernel cuts it to net.core.somaxconn */
-#define ACCEPT_BURST 64	  /* others get a turn after that many */
-#define ACCEPT_PAUSE 0.1  /* seconds, when file descriptors have run out */
+#define BACKLOG 4096     /* the kernel cuts it to net.core.somaxconn */
+#define ACCEPT_BURST 64  /* others get a turn after that many */
+#define ACCEPT_PAUSE 0.1 /* seconds, when file descriptors have run out */
 
 static struct {
 	struct ev_loop *loop;
@@ -244,7 +245,8 @@ void listener_room(void)
 		ev_io_start(listener.loop, &listener.io);
 }
 
-bool listener_start(struct ev_loop *loop, const char *address, int socket_mode)
+/* The socket that the configuration asks for; -1, logged, if it can't be had. */
+static int listener_open(const char *address, int socket_mode)
 {
 	const char *path = unix_path(address);
 	char err[128] = "";
@@ -260,12 +262,26 @@ bool listener_start(struct ev_loop *loop, const char *address, int socket_mode)
 		close(fd);
 		fd = -1;
 	}
-	if (fd < 0) {
+	if (fd < 0)
 		log_error("cannot listen on %s: %s", address, err);
+	return fd;
+}
+
+bool listener_start(struct ev_loop *loop, const char *address, int socket_mode)
+{
+	struct sockaddr_storage own = { 0 };
+	socklen_t len = sizeof(own);
+	int fd = service_socket();
+
+	if (fd == SERVICE_NO_SOCKET)
+		fd = listener_open(address, socket_mode);
+	else if (fd >= 0)
+		log_info("the socket is the service manager's, [api] listen does not count");
+	if (fd < 0)
 		return false;
-	}
+	getsockname(fd, (struct sockaddr *)&own, &len);
 	listener.loop = loop;
-	listener.tcp = !path;
+	listener.tcp = own.ss_family != AF_UNIX;
 	ev_timer_init(&listener.again, accept_again, ACCEPT_PAUSE, 0);
 	ev_io_init(&listener.io, accept_ready, fd, EV_READ);
 	return true;

@@ -12,7 +12,7 @@ struct ev_loop;
 /* True if the text can be an address: unix:/path, 127.0.0.1:9000, [::1]:9000, name:9000. Else a reason
  * in err. */
 bool listen_address_valid(const char *address, char *err, size_t errsize);
-/* Opens the socket; nobody is accepted before listener_room(). A stale unix socket is replaced if
+/* Takes the socket that the service manager hands over, or opens one; nobody is accepted before listener_room(). A stale unix socket is replaced if
  * nobody listens on it. False, logged, if it can't be. */
 bool listener_start(struct ev_loop *loop, const char *address, int socket_mode);
 /* Begins to accept, or accepts again after connections have been closed. */

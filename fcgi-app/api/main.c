@@ -3,7 +3,6 @@
  */
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -14,12 +13,15 @@
 #include "api/fcgi.h"
 #include "api/jobs.h"
 #include "api/listener.h"
+#include "api/reload.h"
 #include "api/settings.h"
 #include "common/exit_codes.h"
 #include "common/hangup.h"
 #include "common/log.h"
+#include "common/service.h"
 
 #define START_MS 1000 /* the longest wait for the database before requests are taken, and refused */
+#define STOP_MS 5000  /* for what follows a drain */
 #define OTHER_FILES 128 /* descriptors besides nginx's connections */
 #define CONNECTIONS_MIN 16
 
@@ -63,6 +65,7 @@ static void end_wanted(struct ev_loop *loop, ev_signal *sig, int revents)
 	}
 	log_info("draining requests=%d connections=%d", conns_requests(), conns_open());
 	app.draining = true;
+	service_stopping(app.cfg->drain_ms + STOP_MS);
 	listener_stop();
 	ev_timer_init(&drain_timer, drain_timeout, app.cfg->drain_ms / 1000.0, 0);
 	ev_timer_start(loop, &drain_timer);
@@ -70,45 +73,14 @@ static void end_wanted(struct ev_loop *loop, ev_signal *sig, int revents)
 	app_drain(&app, jobs_done);
 }
 
-static bool stays_fixed(const struct opt *row)
-{
-	return strcmp(row->section, "log") != 0;
-}
-
-/* SIGHUP: the log level is read again. All else takes a restart, which nobody notices who sits behind
- * nginx: the other processes serve meanwhile. */
 static void reread_wanted(struct ev_loop *loop, ev_signal *sig, int revents)
 {
-	struct api_config used = api_settings, fresh;
-	struct buf errors = { 0 }, changed = { 0 }, fixed = { 0 };
-	bool good;
-
 	(void)loop;
 	(void)sig;
 	(void)revents;
-	/* The tables know one place only: the new configuration is loaded there, beside the one in use. */
-	api_settings = (struct api_config){ 0 };
-	good = config_load(&api_program, &cmdline, &errors);
-	fresh = api_settings;
-	api_settings = used;
-	if (good) {
-		config_take(&api_program, &api_settings, &fresh, stays_fixed, &changed, &fixed);
-		log_set_level((enum log_level)api_settings.log.level);
-		log_info("SIGHUP: options changed: %s", changed.len > 0 ? changed.data : "none");
-		if (fixed.len > 0)
-			log_warning("options that take a restart to change, unchanged for now: %s",
-				    fixed.data);
-	} else {
-		errors.data[strcspn(errors.data, "\n")] = '\0';
-		log_error("the new configuration is refused, the old one stays: %s", errors.data);
-	}
-	used = api_settings;
-	api_settings = fresh;
-	config_free(&api_program);
-	api_settings = used;
-	buf_free(&errors);
-	buf_free(&changed);
-	buf_free(&fixed);
+	service_reloading();
+	api_reload(&cmdline);
+	service_ready();
 }
 
 static void signals_start(struct ev_loop *loop)
@@ -168,6 +140,23 @@ static bool configure(int argc, char **argv, struct cmdline *cl, int *exit_code)
 	return good && !cl->check_only;
 }
 
+/* Begins to accept, and says so. */
+static void serve(void)
+{
+	log_info("ready version=%s listen=%s", LONGHAUL_VERSION, api_settings.listen);
+	listener_room();
+	service_ready();
+}
+
+static void tell_status(char *out, size_t size)
+{
+	snprintf(out, size, "%s: %d requests on %d connections%s",
+		 app.draining ? "ending" : "serving", conns_requests(), conns_open(),
+		 app_ready(&app) ? "" : ", the database can't be reached");
+}
+
+static const struct service_hooks service_hooks = { .status = tell_status };
+
 /* Opens everything in order. Returns an exit code; EXIT_OK = running. */
 static int start(struct ev_loop *loop)
 {
@@ -181,14 +170,15 @@ static int start(struct ev_loop *loop)
 		return EXIT_INTERNAL;
 	if (!listener_start(loop, api_settings.listen, api_settings.socket_mode))
 		return EXIT_ENVIRONMENT;
+	service_start(loop, &service_hooks);
 	/* A moment later than the socket is there: a restart under load would answer 503 meanwhile. */
-	app_when_ready(&app, START_MS, listener_room);
-	log_info("ready version=%s listen=%s", LONGHAUL_VERSION, api_settings.listen);
+	app_when_ready(&app, START_MS, serve);
 	return EXIT_OK;
 }
 
 static void stop(void)
 {
+	service_stop(app.loop);
 	listener_stop();
 	conns_stop();
 	app_stop(&app);

@@ -9,7 +9,7 @@ set -eu
 
 # "a|b" is satisfied by either; the first is what gets installed.
 group_build='gcc libc6-dev make pkg-config|pkgconf libfcgi-dev libev-dev libjson-c-dev libpq-dev libssl-dev libinih-dev
-	libcurl4-openssl-dev libc-ares-dev'
+	libcurl4-openssl-dev libc-ares-dev libsystemd-dev'
 group_run='postgresql nginx-light|nginx|nginx-core|nginx-full|nginx-extras curl ca-certificates'
 group_check='libcmocka-dev pgtap libtap-parser-sourcehandler-pgtap-perl python3-pytest python3-pytest-xdist
 	python3-psycopg2 python3-requests clang-tidy cppcheck faketime openssl iproute2 nodejs npm chromium-headless-shell|chromium'

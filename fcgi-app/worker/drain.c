@@ -4,6 +4,7 @@
 #include "drain.h"
 
 #include "common/log.h"
+#include "common/service.h"
 #include "common/times.h"
 #include "finish.h"
 #include "job.h"
@@ -42,6 +43,12 @@ void drain_begin(void)
 		stop_at = now;
 	}
 	give_up_at = stop_at + longest_grace() + LAST_WRITES_MS;
+	service_stopping(give_up_at + LAST_WRITES_MS - now);
+}
+
+bool drain_in_time(int64_t now)
+{
+	return !worker.draining || now < give_up_at + LAST_WRITES_MS;
 }
 
 static void release_waiting(void)

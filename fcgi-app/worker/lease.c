@@ -255,6 +255,14 @@ void lease_lost(const char *why)
 		exit(EXIT_ENVIRONMENT);
 }
 
+bool lease_is_seen_to(int64_t now)
+{
+	/* The answer to a beat, or the end of its connection, comes within query_timeout_ms. */
+	int64_t late = (int64_t)config.lease_ms + config.beat_ms + config.database.query_timeout_ms;
+
+	return worker.life > LIFE_LIVE || !db_up(worker.beat) || now < lease.sent_at + late;
+}
+
 static void stop_done(void *ctx, const struct db_result *r)
 {
 	(void)ctx;

@@ -14,6 +14,9 @@ void lease_step(int64_t now);
 /* False once it has run out, or there is none: then nothing new is begun. */
 bool lease_holds(int64_t now);
 
+/* False if the database is there and yet no beat has been sent for far too long. */
+bool lease_is_seen_to(int64_t now);
+
 /* The lease is gone: kills all handlers, drops all jobs and starts again as somebody else. */
 void lease_lost(const char *why);
 

@@ -16,6 +16,7 @@
 #include "common/exit_codes.h"
 #include "common/hangup.h"
 #include "common/log.h"
+#include "common/service.h"
 #include "common/times.h"
 #include "count_file.h"
 #include "drain.h"
@@ -37,6 +38,9 @@
 
 struct worker worker = { .next_fence = 1 };
 
+/* The longest wait for the database before the service counts as started: it goes on trying. */
+#define READY_MS 5000
+
 static ev_timer wake_timer;
 static int64_t wake_at;
 
@@ -52,6 +56,51 @@ static void on_wake_timer(struct ev_loop *loop, ev_timer *w, int revents)
 	(void)w;
 	(void)revents;
 }
+
+/* ---- what the service manager is told --------------------------------------------------------- */
+
+static bool ready, reloading;
+
+static bool is_sane(void)
+{
+	int64_t now = mono_ms();
+
+	return lease_is_seen_to(now) && drain_in_time(now);
+}
+
+static void tell_status(char *out, size_t size)
+{
+	snprintf(out, size, "%s: %d jobs in hand%s",
+		 worker.draining           ? "ending"
+		 : worker.life < LIFE_LIVE ? "not registered"
+		 : lease_holds(mono_ms())  ? "at work"
+					   : "without a lease",
+		 jobs_held(), db_up(worker.beat) ? "" : ", the database can't be reached");
+}
+
+static const struct service_hooks service_hooks = { is_sane, tell_status };
+
+/* Ready once registered, and again after a reload. A database that is away keeps nobody from starting. */
+static void ready_step(int64_t now)
+{
+	static int64_t latest;
+
+	if (reloading && !reload_under_way()) {
+		reloading = false;
+		service_ready();
+	}
+	if (ready)
+		return;
+	if (latest == 0)
+		latest = now + READY_MS;
+	ready = worker.life != LIFE_STARTING || now >= latest;
+	if (ready)
+		service_ready();
+	else
+		worker_wake_at(latest);
+}
+
+/* ---- the loop --------------------------------------------------------------------------------- */
 
 /* Before the loop sleeps: everything that is due. */
 static void on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
@@ -75,6 +124,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
 	jobs_trim_step(now);
 	reload_step();
 	strays_step(now);
+	ready_step(now);
 	if (worker.life == LIFE_OVER)
 		ev_break(loop, EVBREAK_ALL);
 	ev_timer_stop(loop, &wake_timer);
@@ -99,6 +149,10 @@ static void on_hangup(struct ev_loop *loop, ev_signal *w, int revents)
 	(void)w;
 	(void)revents;
 	log_info("SIGHUP: the configuration is read again");
+	if (!worker.draining) {
+		reloading = true;
+		service_reloading();
+	}
 	reload_begin();
 }
 
@@ -199,7 +253,9 @@ static void run(void)
 	pool_open();
 	webhooks_open();
 	connect_all();
+	service_start(worker.loop, &service_hooks);
 	ev_run(worker.loop, 0);
+	service_stop(worker.loop);
 	count_file_step(mono_ms(), true);
 }
 

@@ -311,6 +311,11 @@ static _Noreturn void become_check(int out, pid_t parent)
 	_exit(ok ? 0 : 1);
 }
 
+bool reload_under_way(void)
+{
+	return check.pid != 0;
+}
+
 bool reload_is(pid_t pid)
 {
 	return check.pid == pid;

@@ -17,6 +17,8 @@ void configure_end(void);
  * their settings may take its time; only if all is right it is taken, else the old one stays. */
 void reload_begin(void);
 
+bool reload_under_way(void);
+
 /* Whether this is the process that checks a configuration. */
 bool reload_is(pid_t pid);
 

@@ -15,8 +15,10 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/service.h"
 
-/* The environment for runners, made once: ours without the database's PG* and COUNT_FILE. */
+/* The environment for runners, made once: ours without the database's PG*, COUNT_FILE, and what the
+ * service manager says to the daemon alone. */
 static char **runner_environment(void)
 {
 	static char **env;
@@ -29,7 +31,7 @@ static char **runner_environment(void)
 	env = mem_alloc((n + 1) * sizeof(*env));
 	for (size_t i = 0; i < n; i++)
 		if (strncmp(environ[i], "PG", 2) != 0 &&
-		    strncmp(environ[i], "COUNT_FILE=", 11) != 0)
+		    strncmp(environ[i], "COUNT_FILE=", 11) != 0 && !service_is_private(environ[i]))
 			env[kept++] = environ[i];
 	env[kept] = NULL;
 	return env;
@@ -59,9 +61,10 @@ static int page_create(struct wire_page **page)
  * posts elsewhere (proxies) or write down its keys. */
 static char **courier_environment(void)
 {
-	static const char *const kept[] = { "PATH=",         "LANG=",         "LC_ALL=",
-					    "TZ=",           "ASAN_OPTIONS=", "LSAN_OPTIONS=",
-					    "UBSAN_OPTIONS=" };
+	static const char *const kept[] = {
+		"PATH=",         "LANG=",         "LC_ALL=",        "TZ=",
+		"ASAN_OPTIONS=", "LSAN_OPTIONS=", "UBSAN_OPTIONS=", "JOURNAL_STREAM="
+	};
 	static char *env[sizeof(kept) / sizeof(kept[0]) + 1];
 	size_t n = 0;
 
