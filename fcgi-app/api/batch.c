@@ -131,7 +131,7 @@ static void lane_done(void *ctx, const struct db_result *result)
 		lane->n_under_way = 0;
 	} else if (lane->n_under_way > 1 && worth_halving(result) &&
 		   lane->redos + 2 <= LANE_REDO_MAX) {
-		log_warning("statement over %zu items failed, trying parts: sqlstate=%s",
+		log_warning("statement over %zu items failed, trying parts sqlstate=%s",
 			    lane->n_under_way, result->sqlstate);
 		lane_halve(lane, result->sqlstate);
 	} else {

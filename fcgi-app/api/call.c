@@ -66,7 +66,7 @@ static void answered(void *ctx, const struct db_result *result)
 		return;
 	}
 	if (result->outcome == DB_ERROR)
-		log_warning("a call failed: sqlstate=%s request=%s", result->sqlstate,
+		log_warning("a call failed sqlstate=%s request=%s", result->sqlstate,
 			    req_id(call->req));
 	answer_away(call->req);
 	end(call, NULL);

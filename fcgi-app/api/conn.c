@@ -21,11 +21,11 @@
 #include "common/times.h"
 
 #define RECEIVE_SIZE 65536
-#define BODY_AHEAD   65536  /* most bytes kept of a body that its handler doesn't want yet */
-#define BUFFER_MAX   163840 /* a whole head and a whole foreign record behind it */
-#define LINGER_MS    2000
-#define SWEEP_S	     1.0
-#define SPARE_MAX    256
+#define BODY_AHEAD 65536  /* most bytes kept of a body that its handler doesn't want yet */
+#define BUFFER_MAX 163840 /* a whole head and a whole foreign record behind it */
+#define LINGER_MS 2000
+#define SWEEP_S 1.0
+#define SPARE_MAX 256
 
 static struct {
 	struct ev_loop *loop;
@@ -352,7 +352,8 @@ static void conns_sweep(struct ev_loop *loop, ev_timer *timer, int revents)
 		if (ms == 0 || now - c->last < ms)
 			continue;
 		if (c->state != CONN_LINGER)
-			log_info("closing a FastCGI connection: no progress in %d ms", ms);
+			log_info("closing a FastCGI connection: no progress in %d ms request=%s",
+				 ms, c->req ? c->req->id : "-");
 		conn_close(c);
 	}
 }

@@ -55,7 +55,8 @@ static bool body_take(struct conn *c, const unsigned char *p, size_t n)
 
 static void conn_broken(struct conn *c, const char *why)
 {
-	log_warning("closing a FastCGI connection: %s", why);
+	log_warning("closing a FastCGI connection reason=\"%s\" request=%s", why,
+		    c->req ? c->req->id : "-");
 	conn_doom(c);
 }
 

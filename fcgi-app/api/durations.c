@@ -46,7 +46,7 @@ static void history_came(void *ctx, const struct db_result *result)
 	asking = false;
 	if (result->outcome != DB_OK) {
 		if (result->outcome == DB_ERROR)
-			log_warning("the history of durations can't be read: sqlstate=%s",
+			log_warning("the history of durations can't be read sqlstate=%s",
 				    result->sqlstate);
 		return;
 	}

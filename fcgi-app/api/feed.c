@@ -235,7 +235,7 @@ static bool ask(struct feed *f, const char *sql, const struct db_params *params,
 static void feed_away(struct feed *f, const struct db_result *why)
 {
 	if (why && why->outcome == DB_ERROR)
-		log_warning("a feed can't be read: sqlstate=%s request=%s", why->sqlstate,
+		log_warning("a feed can't be read sqlstate=%s request=%s", why->sqlstate,
 			    req_id(f->req));
 	if (f->begun) {
 		f->phase = FEED_LIVE;
@@ -490,7 +490,7 @@ static void look_came(void *ctx, const struct db_result *result)
 	(void)ctx;
 	looking = false;
 	if (result->outcome == DB_ERROR)
-		log_warning("feeds can't be read: sqlstate=%s", result->sqlstate);
+		log_warning("feeds can't be read sqlstate=%s", result->sqlstate);
 	if (good) {
 		struct feed_mark mark = { dbr_ms(result->res, 0, C_AT),
 					  dbr_int8(result->res, 0, C_LAST_SEQ),

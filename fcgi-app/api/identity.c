@@ -14,8 +14,8 @@
 #include "common/sha256.h"
 
 #define CLIENT_MAX 64
-#define KEY_MAX	   512
-#define KEY_CHARS  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
+#define KEY_MAX 512
+#define KEY_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
 
 bool origin_is_foreign(struct request *req)
 {
@@ -97,7 +97,8 @@ void identity_find(struct request *req, void (*known)(struct request *))
 
 	if (names > 1) {
 		/* nginx sends both when an include sets one and the site another: which one is to be believed? */
-		log_warning("nginx sent the client twice: look for two fastcgi_param %s", param);
+		log_warning("nginx sent the client twice: look for two fastcgi_param %s request=%s",
+			    param, req_id(req));
 		reply_invalid(req, input_error(NULL, param, "the parameter came more than once"));
 	} else if (name && *name && !client_name_valid(name)) {
 		reply_invalid(req,

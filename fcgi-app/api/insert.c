@@ -148,6 +148,18 @@ bool insert_read(const PGresult *res, int i, size_t n, size_t *place, struct ins
 	return true;
 }
 
+/* Which job and request a row is, for a log line. Valid until the next call. */
+static const char *row_text(const struct insert *row)
+{
+	static char text[160];
+	char id[UUID_TEXT];
+
+	uuid_format(&row->id, id);
+	snprintf(text, sizeof(text), "job=%s request=%s", id,
+		 row->request_id ? row->request_id : "-");
+	return text;
+}
+
 static void deliver(struct lane_item *const *items, size_t n, const PGresult *res)
 {
 	bool answered[n];
@@ -169,7 +181,7 @@ static void deliver(struct lane_item *const *items, size_t n, const PGresult *re
 
 		if (answered[k])
 			continue;
-		log_error("submit_batch left out a row");
+		log_error("submit_batch left out a row %s", row_text((struct insert *)items[k]));
 		row->done(row, INSERT_REFUSED, NULL);
 	}
 }
@@ -254,7 +266,8 @@ static void fail(struct lane_item *item, const struct db_result *why)
 	}
 	if (says_try_again(why->sqlstate) && ++row->tries < TRIES_MAX && lane_add(&fresh, item))
 		return;
-	log_warning("a submit failed: sqlstate=%s: %s", why->sqlstate, why->message);
+	log_warning("a submit failed %s sqlstate=%s error=\"%s\"", row_text(row), why->sqlstate,
+		    why->message);
 	row->done(row, says_busy(why->sqlstate) ? INSERT_AWAY : INSERT_REFUSED, NULL);
 }
 

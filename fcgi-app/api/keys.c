@@ -123,7 +123,7 @@ static void key_came(void *ctx, const struct db_result *result)
 	k->looking = false;
 	if (result->outcome != DB_OK) {
 		if (result->outcome == DB_ERROR)
-			log_warning("an API key can't be looked up: sqlstate=%s", result->sqlstate);
+			log_warning("an API key can't be looked up sqlstate=%s", result->sqlstate);
 		key_free(k);
 		answer_waiting(waiting, -1, NULL);
 		return;

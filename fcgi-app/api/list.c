@@ -160,7 +160,7 @@ static void page_came(void *ctx, const struct db_result *result)
 		answer_page(list, result->res);
 	} else {
 		if (result->outcome == DB_ERROR)
-			log_warning("a list failed: sqlstate=%s request=%s", result->sqlstate,
+			log_warning("a list failed sqlstate=%s request=%s", result->sqlstate,
 				    req_id(list->req));
 		answer_away(list->req);
 	}

@@ -58,7 +58,7 @@ static void state_came(void *ctx, const struct db_result *result)
 	asking = false;
 	if (result->outcome != DB_OK) {
 		if (result->outcome == DB_ERROR)
-			log_warning("queue state can't be read: sqlstate=%s", result->sqlstate);
+			log_warning("queue state can't be read sqlstate=%s", result->sqlstate);
 		return;
 	}
 	n = dbr_rows(result->res);
@@ -173,7 +173,7 @@ static void woke(void *ctx, const struct db_result *result)
 	(void)ctx;
 	waking = false;
 	if (result->outcome == DB_ERROR)
-		log_warning("workers can't be woken: sqlstate=%s", result->sqlstate);
+		log_warning("workers can't be woken sqlstate=%s", result->sqlstate);
 }
 
 /* Tells the workers now. If the connection is away they find the jobs by their own polling. */

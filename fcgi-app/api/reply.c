@@ -15,7 +15,7 @@
 #include "common/log.h"
 
 #define HEAD_FIRST 512
-#define HEAD_MAX   32768 /* beyond it no nginx would take the answer */
+#define HEAD_MAX 32768 /* beyond it no nginx would take the answer */
 
 /* The words behind the numbers; nginx passes them on. */
 static const char *reason(int status)
@@ -109,7 +109,7 @@ void reply_header(struct request *req, const char *name, const char *fmt, ...)
 	n = vsnprintf(NULL, 0, fmt, args);
 	va_end(args);
 	if (n < 0 || !head_reserve(req, name_len + (size_t)n + 5)) {
-		log_warning("answer header left out: too long name=%s", name);
+		log_warning("answer header left out: too long name=%s request=%s", name, req->id);
 		return;
 	}
 	memcpy(r->head + r->head_len, name, name_len);

@@ -86,7 +86,7 @@ static void stream_abort(struct stream *s, const char *why)
 {
 	struct request *req = s->req;
 
-	log_warning("a result's answer is broken off: %s request=%s", why, req_id(req));
+	log_warning("a result's answer is broken off reason=\"%s\" request=%s", why, req_id(req));
 	req_on_gone(req, NULL, NULL);
 	stream_done(s);
 	reply_stream_abort(req);

@@ -89,14 +89,17 @@ static void deliver(struct lane_item *const *items, size_t n, const PGresult *re
 static void fail(struct lane_item *item, const struct db_result *why)
 {
 	struct status_read *read = (struct status_read *)item;
+	char id[UUID_TEXT];
 
 	if (with_replica && !read->primary) {
 		read->primary = true;
 		if (lane_add(&lanes[STATUS_POLL], &read->lane))
 			return;
 	}
-	if (why->outcome == DB_ERROR)
-		log_warning("reading a job failed: sqlstate=%s", why->sqlstate);
+	if (why->outcome == DB_ERROR) {
+		uuid_format(&read->id, id);
+		log_warning("reading a job failed job=%s sqlstate=%s", id, why->sqlstate);
+	}
 	finish(read, STATUS_AWAY, NULL);
 }
 

@@ -99,7 +99,7 @@ static void types_came(void *ctx, const struct db_result *result)
 		n_types = n;
 		known = true;
 	} else if (result->outcome == DB_ERROR) {
-		log_error("job types can't be read: sqlstate=%s: %s", result->sqlstate,
+		log_error("job types can't be read sqlstate=%s error=\"%s\"", result->sqlstate,
 			  result->message);
 	}
 	if (read_again) {

@@ -58,8 +58,8 @@ static void fail(struct upload *u, const struct db_result *why)
 		finish(u, UPLOAD_AWAY, NULL);
 		return;
 	}
-	log_warning("an upload failed: sqlstate=%s: %s request=%s", why->sqlstate, why->message,
-		    req_id(u->req));
+	log_warning("an upload failed sqlstate=%s error=\"%s\" request=%s", why->sqlstate,
+		    why->message, req_id(u->req));
 	/* Class 40: deadlocks and the like; 55P03 and 57014: waited too long. Trying again may help. */
 	if (strncmp(why->sqlstate, "40", 2) == 0 || strcmp(why->sqlstate, "55P03") == 0 ||
 	    strcmp(why->sqlstate, "57014") == 0)

@@ -333,7 +333,7 @@ static void tick_done(void *ctx, const struct db_result *result)
 	if (result->outcome == DB_OK)
 		tick_rows(result->res);
 	else if (result->outcome == DB_ERROR)
-		log_warning("watched jobs can't be read: sqlstate=%s", result->sqlstate);
+		log_warning("watched jobs can't be read sqlstate=%s", result->sqlstate);
 	for (size_t i = 0; i < n_ticked; i++)
 		if (ticked[i])
 			tick_passed(ticked[i]);
@@ -439,9 +439,15 @@ static void register_deliver(struct lane_item *const *items, size_t n, const PGr
 
 static void register_fail(struct lane_item *item, const struct db_result *why)
 {
-	if (why->outcome == DB_ERROR)
-		log_warning("waiting for a job can't be registered: sqlstate=%s", why->sqlstate);
-	registered((struct watched *)item);
+	struct watched *job = (struct watched *)item;
+	char id[UUID_TEXT];
+
+	if (why->outcome == DB_ERROR) {
+		uuid_format(&job->id, id);
+		log_warning("waiting for a job can't be registered job=%s sqlstate=%s", id,
+			    why->sqlstate);
+	}
+	registered(job);
 }
 
 static const struct lane_ops register_ops = { "SELECT longhaul.watch($1, $2)", register_encode,

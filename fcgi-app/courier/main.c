@@ -205,7 +205,7 @@ int main(void)
 {
 	struct stat st;
 
-	log_open("longhaul-courier", LOG_LEVEL_WARNING);
+	log_open_helper("longhaul-courier", LOG_LEVEL_WARNING);
 	if (fstat(WIRE_FD_SOCKET, &st) || !S_ISSOCK(st.st_mode)) {
 		fputs("longhaul-courier: this program is started by longhaul-worker, not by hand\n",
 		      stderr);

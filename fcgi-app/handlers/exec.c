@@ -202,8 +202,7 @@ static int finish(struct exec_run *run)
 	while (waitpid(run->child.pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (!children_end())
-		log_warning("processes that a command left behind can't be killed job=%s",
-			    lh_job_info(run->job)->id);
+		log_warning("processes that a command left behind can't be killed");
 	return status;
 }
 
@@ -220,8 +219,8 @@ static enum lh_verdict failed(struct exec_run *run, int status)
 	else
 		buf_addf(&detail, "The command ended with exit status %d.", WEXITSTATUS(status));
 	exec_tail_show(&run->tail, SHOWN_MAX, &words);
-	log_warning("a command failed job=%s detail=\"%s\" stderr=\"%s\"",
-		    lh_job_info(run->job)->id, detail.data, words.data ? words.data : "");
+	log_warning("a command failed detail=\"%s\" stderr=\"%s\"", detail.data,
+		    words.data ? words.data : "");
 	if (run->config->show_stderr && words.len > 0)
 		buf_addf(&detail, "\n%s", words.data);
 	if (later)
@@ -260,8 +259,8 @@ static enum lh_verdict exec_run(struct lh_job *job, void *state)
 		attend(run);
 		verdict = verdict_of(run, finish(run));
 	} else {
-		log_error("a command can't be started job=%s step=\"%s\" error=\"%s\"",
-			  lh_job_info(job)->id, what, strerror(errno));
+		log_error("a command can't be started step=\"%s\" error=\"%s\"", what,
+			  strerror(errno));
 		verdict = lh_try_again(job, -1, "The command could not be started", NULL);
 	}
 	free(run);

@@ -248,8 +248,7 @@ static CURLcode transfer(struct http_handler *h, struct http_run *run)
 
 static enum lh_verdict broken(struct http_run *run, CURLcode code)
 {
-	log_warning("http: no answer job=%s error=\"%s\"", lh_job_info(run->job)->id,
-		    curl_easy_strerror(code));
+	log_warning("http: no answer error=\"%s\"", curl_easy_strerror(code));
 	if (code == CURLE_TOO_MANY_REDIRECTS)
 		return lh_fail(run->job, "upstream-refused", 502,
 			       "The service redirects too many times", NULL, NULL);
@@ -283,7 +282,7 @@ static enum lh_verdict verdict_of(struct http_run *run, CURLcode code)
 			lh_result_type(run->job, answer.media_type);
 		return LH_DONE;
 	}
-	log_warning("http: refused job=%s status=%d", lh_job_info(run->job)->id, answer.status);
+	log_warning("http: refused status=%d", answer.status);
 	curl_easy_getinfo(run->easy, CURLINFO_RETRY_AFTER, &retry_after);
 	answer.retry_after_s = retry_after;
 	return http_refused(run->config, run->job, &answer);

@@ -175,8 +175,8 @@ enum job_db_outcome job_db_judge(struct job_db *db, const PGresult *res, const c
 		return JOB_DB_STOPPED;
 	if (db->stopping || is_to_stop(db))
 		return JOB_DB_STOPPED;
-	log_warning("%s: the database refused job=%s step=%s sqlstate=%s error=\"%s\"", db->name,
-		    db->job ? lh_job_info(db->job)->id : "-", what, sqlstate ? sqlstate : "-",
+	log_warning("%s: the database refused step=%s sqlstate=%s error=\"%s\"", db->name, what,
+		    sqlstate ? sqlstate : "-",
 		    message ? message
 		    : lost  ? "the connection broke"
 			    : PQerrorMessage(db->conn));

@@ -54,8 +54,7 @@ static enum lh_verdict put_input(struct loop *l, struct lh_job *job)
 	}
 	result = fine ? loop_file_make(&l->folder, LOOP_RESULT) : -1;
 	if (result < 0)
-		log_error("a job's files can't be written job=%s error=\"%s\"",
-			  lh_job_info(job)->id, strerror(errno));
+		log_error("a job's files can't be written error=\"%s\"", strerror(errno));
 	if (fd >= 0)
 		close(fd);
 	if (result < 0)
@@ -133,8 +132,7 @@ static enum lh_verdict broken(struct loop *l)
 	if (!l->canceled && l->fault)
 		verdict = fail_command(l, "It did not keep to the protocol.");
 	if (l->fault)
-		log_warning("a persistent command is not understood job=%s reason=\"%s\"",
-			    lh_job_info(l->job)->id, l->fault);
+		log_warning("a persistent command is not understood reason=\"%s\"", l->fault);
 	if (l->canceled)
 		loop_bury(l);
 	else
@@ -159,8 +157,8 @@ static enum lh_verdict converse(struct loop *l, struct lh_job *job)
 		return broken(l);
 	if (l->verdict == LH_FAILED) {
 		exec_tail_show(&l->tail, LOOP_SHOWN_MAX, &words);
-		log_warning("a persistent command failed job=%s stderr=\"%s\"",
-			    lh_job_info(job)->id, words.data ? words.data : "");
+		log_warning("a persistent command failed stderr=\"%s\"",
+			    words.data ? words.data : "");
 		buf_free(&words);
 	}
 	if (l->termed)

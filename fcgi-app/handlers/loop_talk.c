@@ -58,8 +58,7 @@ void loop_log_end(struct loop *l, const char *what, int status)
 	struct buf words = { 0 };
 
 	exec_tail_show(&l->tail, LOOP_SHOWN_MAX, &words);
-	log_warning("a persistent command %s job=%s %s=%d stderr=\"%s\"", what,
-		    l->job ? lh_job_info(l->job)->id : "-",
+	log_warning("a persistent command %s %s=%d stderr=\"%s\"", what,
 		    WIFSIGNALED(status) ? "signal" : "status",
 		    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
 		    words.data ? words.data : "");

@@ -123,8 +123,7 @@ void lh_result_type(struct lh_job *job, const char *media_type)
 	/* It becomes a header of the answer: printable ASCII only. */
 	for (i = 0; media_type && media_type[i]; i++) {
 		if (i == MEDIA_TYPE_MAX || media_type[i] < 0x20 || media_type[i] > 0x7e) {
-			log_warning("a media type given to lh_result_type is ignored job=%s",
-				    job->id);
+			log_warning("a media type given to lh_result_type is ignored");
 			return;
 		}
 	}
@@ -160,7 +159,7 @@ bool lh_write(struct lh_job *job, const void *data, size_t size)
 		size_t room = WIRE_CHUNK - job->result.len, n = size < room ? size : room;
 
 		if (!buf_add(&job->result, p, n)) {
-			log_error("out of memory for a result job=%s", job->id);
+			log_error("out of memory for a result");
 			job->result_too_large = true;
 			return false;
 		}
@@ -192,8 +191,8 @@ enum lh_verdict lh_try_again(struct lh_job *job, int64_t delay_ms, const char *t
 static enum lh_verdict settle(struct lh_job *job, enum lh_verdict verdict)
 {
 	if (verdict < LH_DONE || verdict > LH_DIED) {
-		log_error("handler %s returned an unknown verdict job=%s verdict=%d",
-			  job->runner->handler->name, job->id, (int)verdict);
+		log_error("handler %s returned an unknown verdict verdict=%d",
+			  job->runner->handler->name, (int)verdict);
 		verdict = LH_FAILED;
 	}
 	if (verdict == LH_DONE && job->result_too_large)
@@ -298,8 +297,10 @@ bool job_run(struct runner *runner, uint32_t ticket, const char *payload, size_t
 	reset(&job);
 	if (!prepare(&job, runner, payload, size))
 		return false;
+	log_about(job.id, job.info.request_id);
 	verdict = settle(&job, runner->handler->run(&job, runner->state));
 	answer(&job, verdict, mono_us() - began);
+	log_about(NULL, NULL);
 	atomic_store_explicit(&page->running, 0, memory_order_release);
 	return true;
 }

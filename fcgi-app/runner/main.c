@@ -130,7 +130,7 @@ int main(int argc, char **argv)
 	static struct runner runner;
 	const char *why;
 
-	log_open("longhaul-runner", LOG_LEVEL_WARNING);
+	log_open_helper("longhaul-runner", LOG_LEVEL_WARNING);
 	if (argc == 3 && !strcmp(argv[1], "-t"))
 		return check_settings(argv[2]);
 	if (!channel_open(&runner.channel, &why)) {

@@ -182,7 +182,7 @@ static void chore_done(void *ctx, const struct db_result *r)
 
 	c->under_way = false;
 	if (r->outcome == DB_ERROR)
-		log_warning("%s failed sqlstate=%s: %s", c->name, r->sqlstate, r->message);
+		log_warning("%s failed sqlstate=%s error=\"%s\"", c->name, r->sqlstate, r->message);
 	else if (r->outcome == DB_OK && c->done)
 		c->done(r, mono_ms());
 }

@@ -254,7 +254,7 @@ static void claim_done(void *ctx, const struct db_result *r)
 	if (r->outcome == DB_ERROR && !strcmp(r->sqlstate, "LH001"))
 		lease_lost("a claim was refused");
 	else if (r->outcome == DB_ERROR)
-		log_warning("a claim failed sqlstate=%s: %s", r->sqlstate, r->message);
+		log_warning("a claim failed sqlstate=%s error=\"%s\"", r->sqlstate, r->message);
 	else if (r->sent)
 		remember_ghost();
 }
@@ -311,7 +311,8 @@ static void horizon_done(void *ctx, const struct db_result *r)
 {
 	(void)ctx;
 	if (r->outcome == DB_ERROR)
-		log_warning("queue_horizon failed sqlstate=%s: %s", r->sqlstate, r->message);
+		log_warning("queue_horizon failed sqlstate=%s error=\"%s\"", r->sqlstate,
+			    r->message);
 	if (r->outcome != DB_OK)
 		return;
 	for (int i = 0; i < dbr_rows(r->res); i++) {
@@ -413,8 +414,9 @@ static void release_done(void *ctx, const struct db_result *r)
 		claim.ghosts = g;
 		return;
 	} else if (r->outcome == DB_ERROR) {
-		log_error("jobs of a claim whose answer was lost can't be put back sqlstate=%s: %s",
-			  r->sqlstate, r->message);
+		log_error(
+			"jobs of a claim whose answer was lost can't be put back sqlstate=%s error=\"%s\"",
+			r->sqlstate, r->message);
 	}
 	free(g);
 }

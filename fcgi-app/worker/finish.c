@@ -150,7 +150,8 @@ static void notified(void *ctx, const struct db_result *r)
 {
 	(void)ctx;
 	if (r->outcome == DB_ERROR)
-		log_warning("notify_waiters failed sqlstate=%s: %s", r->sqlstate, r->message);
+		log_warning("notify_waiters failed sqlstate=%s error=\"%s\"", r->sqlstate,
+			    r->message);
 }
 
 /* Tells the API processes whose clients wait. A transaction of its own, right behind the commit. */
@@ -256,7 +257,7 @@ static void give_up(struct job *job, const struct db_result *r, int64_t now)
 {
 	bool again = job->out.fallback;
 
-	log_error("an outcome was refused by the database %s verdict=%d sqlstate=%s: %s",
+	log_error("an outcome was refused by the database %s verdict=%d sqlstate=%s error=\"%s\"",
 		  job_text(job), job->out.verdict, r->sqlstate, r->message);
 	job->out.tries = 0;
 	job->out.fallback = true;
@@ -286,7 +287,7 @@ static void not_written(const struct db_result *r)
 	if (r->outcome != DB_ERROR || db_is_outage(r)) {
 		back_off(now);
 	} else {
-		log_warning("writing outcomes failed rows=%d sqlstate=%s: %s", fin.n_batch,
+		log_warning("writing outcomes failed rows=%d sqlstate=%s error=\"%s\"", fin.n_batch,
 			    r->sqlstate, r->message);
 		fin.limit = single ? 1 : fin.n_batch / 2;
 		if (single && (!is_passing(r) || ++fin.batch[0]->out.tries > PASSING_MAX))

@@ -54,7 +54,8 @@ static void refused(const char *what, const struct db_result *r)
 	if (r->outcome != DB_ERROR || lease.refused_said)
 		return;
 	lease.refused_said = true;
-	log_error("the database refuses %s sqlstate=%s: %s", what, r->sqlstate, r->message);
+	log_error("the database refuses %s sqlstate=%s error=\"%s\"", what, r->sqlstate,
+		  r->message);
 }
 
 /* A schema, function or right that isn't there at the very first try: a mistake in the set-up. */
@@ -85,7 +86,7 @@ static void start_done(void *ctx, const struct db_result *r)
 		return;
 	if (is_wrong_setup(r)) {
 		log_error("the database isn't set up for this worker: run longhaul-migrate "
-			  "sqlstate=%s: %s",
+			  "sqlstate=%s error=\"%s\"",
 			  r->sqlstate, r->message);
 		exit(EXIT_DATABASE);
 	}

@@ -107,6 +107,9 @@ static void bereave(struct runner *r, struct job *job, const char *how)
 {
 	if (runner_withdraw(r, job))
 		return;
+	if (!r->killed)
+		log_warning("a runner died with a job pid=%d reason=\"%s\" %s", (int)r->pid, how,
+			    job_text(job));
 	runner_detach(r, job);
 	if (!job->begun) {
 		job->begun = true;
@@ -122,8 +125,6 @@ static void bereave(struct runner *r, struct job *job, const char *how)
 
 void pool_bury(struct runner *r, const char *how)
 {
-	bool jobs = r->n_jobs > 0;
-
 	runner_current(r);
 	/* The newest first: what is taken back goes to the front. */
 	for (uint32_t t = r->next - 1; r->n_jobs > 0 && t >= r->first; t--)
@@ -131,9 +132,6 @@ void pool_bury(struct runner *r, const char *how)
 			bereave(r, r->jobs[t % WIRE_TICKETS], how);
 	if (!r->was_ready && !r->dismissed)
 		start_failed(r->type, how);
-	else if (jobs && !r->killed)
-		log_warning("a runner died pid=%d type=%s reason=\"%s\"", (int)r->pid,
-			    r->type->name, how);
 	else
 		log_debug("runner ended pid=%d type=%s reason=\"%s\"", (int)r->pid, r->type->name,
 			  how);

@@ -65,7 +65,7 @@ static void progress_done(void *ctx, const struct db_result *r)
 	if (progress.generation != worker.generation)
 		return;
 	if (r->outcome == DB_ERROR)
-		log_warning("storing progress failed rows=%zu sqlstate=%s: %s", progress.n,
+		log_warning("storing progress failed rows=%zu sqlstate=%s error=\"%s\"", progress.n,
 			    r->sqlstate, r->message);
 	for (size_t i = 0; i < progress.n; i++) {
 		struct job *job = row_job(&progress.rows[i]);

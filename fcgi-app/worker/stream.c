@@ -124,7 +124,7 @@ static void fetch_done(void *ctx, const struct db_result *r)
 	if (r->outcome == DB_OK && dbr_rows(r->res) == 1)
 		data = dbr_bytea(r->res, 0, 0, &len);
 	if (!data || len == 0 || len > WIRE_CHUNK) {
-		log_error("a piece of an input can't be read %s seq=%d sqlstate=%s: %s",
+		log_error("a piece of an input can't be read %s seq=%d sqlstate=%s error=\"%s\"",
 			  job_text(s->job), (int)s->in_seq, r->sqlstate, r->message);
 		pool_stop(s->job, STOP_INPUT);
 		return;
@@ -180,7 +180,7 @@ static void put_done(void *ctx, const struct db_result *r)
 	if (gone(s) || is_away(r))
 		return;
 	if (r->outcome == DB_ERROR) {
-		log_error("a piece of a result can't be stored %s seq=%d sqlstate=%s: %s",
+		log_error("a piece of a result can't be stored %s seq=%d sqlstate=%s error=\"%s\"",
 			  job_text(s->job), (int)s->out_seq, r->sqlstate, r->message);
 		pool_stop(s->job, STOP_RESULT);
 		return;

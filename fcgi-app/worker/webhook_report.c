@@ -91,8 +91,8 @@ static void not_reported(const struct db_result *r)
 		put_back();
 		return;
 	}
-	log_warning("reporting webhooks failed rows=%d sqlstate=%s: %s", rep.n_batch, r->sqlstate,
-		    r->message);
+	log_warning("reporting webhooks failed rows=%d sqlstate=%s error=\"%s\"", rep.n_batch,
+		    r->sqlstate, r->message);
 	/* One row at fault must not hold up the others. */
 	if (rep.n_batch == 1 && ++rep.refused > REFUSED_MAX) {
 		log_error("the report of a webhook is given up %s", delivery_text(rep.batch[0]));

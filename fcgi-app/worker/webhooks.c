@@ -256,8 +256,8 @@ static void claim_done(void *ctx, const struct db_result *r)
 		w.wake = true;
 		w.retry_at = mono_ms() + RETRY_MS;
 		if (r->outcome == DB_ERROR)
-			log_warning("claiming webhooks failed sqlstate=%s: %s", r->sqlstate,
-				    r->message);
+			log_warning("claiming webhooks failed sqlstate=%s error=\"%s\"",
+				    r->sqlstate, r->message);
 		else if (r->sent)
 			remember_ghost();
 		return;
@@ -299,7 +299,7 @@ static void released(void *ctx, const struct db_result *r)
 	}
 	if (r->outcome == DB_ERROR)
 		log_error(
-			"webhooks of a claim whose answer was lost can't be put back sqlstate=%s: %s",
+			"webhooks of a claim whose answer was lost can't be put back sqlstate=%s error=\"%s\"",
 			r->sqlstate, r->message);
 	free(g);
 }
