@@ -39,7 +39,7 @@
 struct worker worker = { .next_fence = 1 };
 
 /* The longest wait for the database before the service counts as started: it goes on trying. */
-#define READY_MS 5000
+#define READY_MS 2000
 
 static ev_timer wake_timer;
 static int64_t wake_at;

@@ -20,6 +20,7 @@ class Daemon:
         self.environ = {**os.environ, **(environ or {})}
         self.cwd = cwd
         self.as_user = as_user or {}
+        self.pass_fds = ()
         self.child = None
 
     def start(self):
@@ -27,7 +28,7 @@ class Daemon:
         with open(self.log, "ab") as out:
             self.child = subprocess.Popen(
                 self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self.environ,
-                cwd=self.cwd, start_new_session=True, **self.as_user)
+                cwd=self.cwd, start_new_session=True, pass_fds=self.pass_fds, **self.as_user)
         return self
 
     @property
