@@ -317,9 +317,10 @@ SET search_path = pg_catalog, longhaul, pg_temp SET enable_seqscan = off SET ena
 $$;
 COMMENT ON FUNCTION longhaul.jobs_ahead(integer, smallint, bigint) IS 'Internal: how many jobs go before a place in the queue';
 
--- A job's client and place are looked up for the rows that are shown, and only if they are asked for.
+-- Places are counted, and clients of jobs that were put back looked up, for the rows that are shown, and only if asked for.
 CREATE VIEW longhaul.waiting AS
-SELECT r.job_id AS id, t.name AS type, (SELECT j.client FROM longhaul.job j WHERE j.id = r.job_id) AS client, r.priority,
+SELECT r.job_id AS id, t.name AS type,
+       coalesce(r.client, (SELECT l.client FROM longhaul.lease l WHERE l.job_id = r.job_id)) AS client, r.priority,
        longhaul.uuid_time(r.job_id) AS since,
        coalesce(t.why, CASE WHEN t.busy THEN format('all %s slots are busy', t.slots) ELSE 'its turn comes' END) AS why,
        t.until,
@@ -327,7 +328,8 @@ SELECT r.job_id AS id, t.name AS type, (SELECT j.client FROM longhaul.job j WHER
        r.attempt AS attempts
   FROM longhaul.ready r JOIN longhaul.type_standing() t ON t.type_id = r.type_id
 UNION ALL
-SELECT d.job_id, t.name, (SELECT j.client FROM longhaul.job j WHERE j.id = d.job_id), d.priority, longhaul.uuid_time(d.job_id),
+SELECT d.job_id, t.name, coalesce(d.client, (SELECT l.client FROM longhaul.lease l WHERE l.job_id = d.job_id)), d.priority,
+       longhaul.uuid_time(d.job_id),
        CASE WHEN d.run_at <= clock_timestamp() THEN 'its time has come: a worker is about to move it on'
             WHEN (SELECT l.deaths FROM longhaul.lease l WHERE l.job_id = d.job_id) > 0 THEN 'backoff: its runner died'
             WHEN d.attempt > coalesce((SELECT l.attempt_base FROM longhaul.lease l WHERE l.job_id = d.job_id), 0)
@@ -336,7 +338,7 @@ SELECT d.job_id, t.name, (SELECT j.client FROM longhaul.job j WHERE j.id = d.job
        d.run_at, NULL, d.attempt
   FROM longhaul.delayed d JOIN longhaul.job_type t ON t.type_id = d.type_id
 UNION ALL
-SELECT l.job_id, t.name, (SELECT j.client FROM longhaul.job j WHERE j.id = l.job_id), l.priority, longhaul.uuid_time(l.job_id),
+SELECT l.job_id, t.name, l.client, l.priority, longhaul.uuid_time(l.job_id),
        format('claimed ahead by %s', w.host), NULL, NULL, l.attempt - 1
   FROM longhaul.lease l JOIN longhaul.job_type t ON t.type_id = l.type_id JOIN longhaul.worker w ON w.boot = l.boot
  WHERE l.started_at IS NULL;
@@ -351,30 +353,26 @@ COMMENT ON COLUMN longhaul.waiting.until IS 'until when, where that is known; of
 COMMENT ON COLUMN longhaul.waiting.ahead IS 'jobs of its type that go before it, counted up to 1000; NULL = it isn''t in the queue';
 COMMENT ON COLUMN longhaul.waiting.attempts IS 'attempts that were made';
 
--- Of each type what would be claimed next is looked at: clients take turns, so all that wait are among them.
+-- Reads all that lives, and nothing of the history. A job that was put back is in ready or delayed without its client,
+-- which its lease has.
 CREATE VIEW longhaul.client_depth AS
-SELECT t.name AS type, j.client, count(*) FILTER (WHERE x.kind = 'ready') AS waiting,
-       coalesce(bool_or(x.more), false) AS more, count(*) FILTER (WHERE x.kind = 'delayed') AS delayed,
-       count(*) FILTER (WHERE x.kind = 'lease') AS running,
-       min(longhaul.uuid_time(x.job_id)) FILTER (WHERE x.kind <> 'lease') AS oldest_at,
-       clock_timestamp() - min(longhaul.uuid_time(x.job_id)) FILTER (WHERE x.kind <> 'lease') AS age
-  FROM (SELECT 'ready' AS kind, k.type_id, q.job_id, q.more
-          FROM longhaul.job_type k
-          CROSS JOIN LATERAL (SELECT n.job_id, count(*) OVER () > 10000 AS more
-                                FROM (SELECT r.job_id FROM longhaul.ready r WHERE r.type_id = k.type_id
-                                       ORDER BY r.priority DESC, r.seq LIMIT 10001) n) q
+SELECT t.name AS type, x.client, count(*) FILTER (WHERE x.kind = 'ready') AS waiting,
+       count(*) FILTER (WHERE x.kind = 'delayed') AS delayed, count(*) FILTER (WHERE x.kind = 'held') AS running,
+       longhaul.uuid_time(min(x.job_id::text) FILTER (WHERE x.kind <> 'held')::uuid) AS oldest_at,
+       clock_timestamp() - longhaul.uuid_time(min(x.job_id::text) FILTER (WHERE x.kind <> 'held')::uuid) AS age
+  FROM (SELECT 'ready' AS kind, r.type_id, r.client, r.job_id FROM longhaul.ready r WHERE r.client IS NOT NULL
         UNION ALL
-        SELECT 'lease', l.type_id, l.job_id, NULL FROM longhaul.lease l WHERE l.boot IS NOT NULL
+        SELECT 'delayed', d.type_id, d.client, d.job_id FROM longhaul.delayed d WHERE d.client IS NOT NULL
         UNION ALL
-        (SELECT 'delayed', d.type_id, d.job_id, NULL FROM longhaul.delayed d ORDER BY d.run_at LIMIT 10000)) x
+        SELECT CASE WHEN l.boot IS NOT NULL THEN 'held' WHEN d.job_id IS NOT NULL THEN 'delayed' ELSE 'ready' END,
+               l.type_id, l.client, l.job_id
+          FROM longhaul.lease l LEFT JOIN longhaul.delayed d ON d.job_id = l.job_id AND l.boot IS NULL) x
   JOIN longhaul.job_type t ON t.type_id = x.type_id
-  CROSS JOIN LATERAL (SELECT y.client FROM longhaul.job y WHERE y.id = x.job_id OFFSET 0) j
- GROUP BY t.name, j.client;
-COMMENT ON VIEW longhaul.client_depth IS 'What waits and runs, per type and client, and how old it is: of what comes next, up to 10,000 jobs a type and the next 10,000 that wait for a time';
+ GROUP BY t.name, x.client;
+COMMENT ON VIEW longhaul.client_depth IS 'What waits and runs, per type and client, and how old the oldest is: ORDER BY waiting DESC';
 COMMENT ON COLUMN longhaul.client_depth.type IS 'job_type.name';
 COMMENT ON COLUMN longhaul.client_depth.client IS 'who asked';
 COMMENT ON COLUMN longhaul.client_depth.waiting IS 'jobs that could run now';
-COMMENT ON COLUMN longhaul.client_depth.more IS 'true: more than 10,000 of the type wait, of which only the next were looked at';
 COMMENT ON COLUMN longhaul.client_depth.delayed IS 'jobs that wait for a time: asked for, or between attempts';
 COMMENT ON COLUMN longhaul.client_depth.running IS 'jobs that workers hold';
 COMMENT ON COLUMN longhaul.client_depth.oldest_at IS 'when the oldest of those that wait was submitted';

@@ -150,7 +150,7 @@ SELECT is(t.as_role('longhaul_dba', 'INSERT INTO longhaul.job_type (name, submit
     'and make a job type');
 SELECT is(t.as_role('longhaul_dba', 'UPDATE longhaul.job_type SET paused = true'), '', 'and pause it');
 SELECT is(t.as_role('longhaul_dba', format('SELECT FROM longhaul.%I', v)), '', 'longhaul_dba can open ' || v)
-  FROM unnest('{jobs,running,queue_depth,workers,stuck,throughput,slowest,partitions,webhook_endpoints,webhook_backlog,schedules,ended}'::text[]) v;
+  FROM unnest('{jobs,running,waiting,queue_depth,client_depth,workers,dead_hosts,stuck,throughput,slowest,types_lately,partitions,estimates,limits,turns,audit,webhook_endpoints,webhook_backlog,schedules,ended}'::text[]) v;
 SELECT is(t.as_role('longhaul_dba', 'SELECT longhaul.maintain(), longhaul.rescue()'), '', 'and call the upkeep');
 
 SELECT * FROM finish();

@@ -158,16 +158,14 @@ BEGIN
     RETURN (SELECT string_agg(format('%s: %s sequentially, %s by index', tab, seq, idx), '; ') FROM pg_temp.reads WHERE tab = ANY (p_tables) AND (seq > 0 OR idx > p_most));
 END
 $$;
-SELECT count(*) AS leases FROM longhaul.lease WHERE boot IS NOT NULL \gset
-SELECT is(pg_temp.reads_of('SELECT count(host), count(client) FROM longhaul.running', '{job,outcome,ready,delayed}', :leases), NULL, 'running: the jobs of the leases');
 SELECT is(pg_temp.reads_of('SELECT * FROM longhaul.waiting LIMIT 20', '{job,outcome,lease,delayed}', 20), NULL, 'waiting: 20 jobs');
 SELECT ok(seq + idx <= 20 * 1000 + 20, 'waiting: and up to 1000 ahead of each') FROM pg_temp.reads WHERE tab = 'ready';
 SELECT is(pg_temp.reads_of('SELECT type, why, count(*), min(since) FROM longhaul.waiting GROUP BY 1, 2', '{job,outcome}', 0), NULL, 'waiting in short: nothing of the history');
 SELECT is(pg_temp.reads_of('SELECT * FROM longhaul.waiting WHERE id = ''' || (SELECT job_id FROM longhaul.ready LIMIT 1) || '''', '{job,outcome}', 1), NULL, 'waiting: one job');
-SELECT is(pg_temp.reads_of('SELECT * FROM longhaul.client_depth', '{job,outcome,ready}', 10001 + :leases + 10000), NULL, 'client_depth: no more than it promises');
 SELECT is(pg_temp.reads_of(format('SELECT * FROM longhaul.%I', v), '{job,outcome,input_chunk,result_chunk,ready,lease,delayed,idempotency_key}', 0), NULL, v || ': reads no table') FROM unnest('{partitions,estimates}'::text[]) v;
-SELECT is(pg_temp.reads_of(format('SELECT * FROM longhaul.%I', v), '{job,outcome,input_chunk,result_chunk,idempotency_key}', 0), NULL, v || ': nothing of the history') FROM unnest('{queue_depth,workers,dead_hosts,limits,turns,stuck}'::text[]) v;
+SELECT is(pg_temp.reads_of(format('SELECT * FROM longhaul.%I', v), '{job,outcome,input_chunk,result_chunk,idempotency_key}', 0), NULL, v || ': nothing of the history') FROM unnest('{running,queue_depth,client_depth,workers,dead_hosts,limits,turns,stuck,throughput,types_lately}'::text[]) v;
 SELECT ok(rows_estimated > 300000, 'estimates: and knows how many there are') FROM longhaul.estimates WHERE (kind, name) = ('table', 'job');
+SELECT is(pg_temp.reads_of('SELECT * FROM longhaul.slowest', '{job}', 50), NULL, 'slowest: the fifty jobs');
 -- Functions of DBAs, by time and by client.
 UPDATE longhaul.outcome SET status = 4, ended_at = '2026-01-01Z' WHERE job_id IN (SELECT job_id FROM longhaul.outcome LIMIT 50);
 SELECT count(brin_summarize_new_values(indexrelid)) AS n FROM pg_index WHERE indrelid::regclass::text LIKE 'longhaul.outcome\_2%' AND indexrelid::regclass::text LIKE '%expires%' \gset

@@ -1,7 +1,7 @@
 -- The views show what they promise, empty and full, and the functions that DBAs use beside them.
 BEGIN;
 SELECT no_plan();
-SELECT lives_ok(format('SELECT * FROM longhaul.%I', v), v || ' of an empty database') FROM unnest('{jobs,running,waiting,queue_depth,client_depth,workers,dead_hosts,stuck,throughput,slowest,partitions,estimates,limits,turns}'::text[]) v;
+SELECT lives_ok(format('SELECT * FROM longhaul.%I', v), v || ' of an empty database') FROM unnest('{jobs,running,waiting,queue_depth,client_depth,workers,dead_hosts,stuck,throughput,slowest,types_lately,partitions,estimates,limits,turns}'::text[]) v;
 SELECT is((SELECT count(*) FROM longhaul.jobs) + (SELECT count(*) FROM longhaul.stuck), 0::bigint, 'nothing is stuck in it');
 
 SELECT t.type('test') AS test, t.type('lonely') AS lonely, t.type('halted', 'paused = true') AS halted, t.worker(1) AS w1, t.worker(2) AS w2, t.worker(3) AS w3 \gset
@@ -37,6 +37,7 @@ SELECT longhaul.rescue() \gset
 SELECT is((SELECT array_agg(concat_ws(' ', host, state, jobs_held) ORDER BY host) FROM longhaul.dead_hosts), '{"host2 dead 0","host3 stopped 0"}', 'dead_hosts: its jobs were taken');
 SELECT is((SELECT state FROM longhaul.workers WHERE host = 'host2'), 'dead', 'workers: one that was found dead');
 SELECT is((SELECT concat_ws(' ', type, ended, completed, failed, canceled) FROM longhaul.throughput), 'test 2 1 1 0', 'throughput');
+SELECT is((SELECT concat_ws(' ', type, ended, completed, failed, canceled, failed_percent, mean_wait > '0', mean_run > '0') FROM longhaul.types_lately), 'test 2 1 1 0 50.0 t t', 'types_lately');
 SELECT is((SELECT array_agg(concat_ws(' ', type, status, attempt, host) ORDER BY status) FROM longhaul.slowest), '{"test Completed 1 host1","test Failed 1 host1"}', 'slowest');
 SELECT is((SELECT array_agg((day - (now() AT TIME ZONE 'UTC')::date)::text || ' ' || tables ORDER BY day) FROM longhaul.partitions), '{"-1 4","0 4","1 4","2 4","3 4"}', 'partitions');
 
@@ -60,8 +61,8 @@ SELECT is(pg_temp.why(i), w, 'waiting: ' || w) FROM (VALUES (:'alone'::uuid, 'lo
 SELECT is(pg_temp.why(:'runs'), NULL, 'what runs doesn''t wait');
 SELECT is(pg_temp.why(:'done'), NULL, 'nor what has ended');
 SELECT is((SELECT count(*) FROM longhaul.waiting), (SELECT count(*) FROM longhaul.jobs WHERE status = 'Queued'), 'all that is Queued waits');
-SELECT is((SELECT array_agg(concat_ws(' ', type, client, waiting, more, delayed, running, oldest_at IS NOT NULL, age > '0') ORDER BY client) FROM longhaul.client_depth WHERE type = 'full'),
-    '{"full alice 1 f 0 0 t t","full bob 1 f 0 0 t t"}', 'client_depth: who waits');
+SELECT is((SELECT array_agg(concat_ws(' ', type, client, waiting, delayed, running, oldest_at IS NOT NULL, age > '0') ORDER BY client) FROM longhaul.client_depth WHERE type = 'full'),
+    '{"full alice 1 0 0 t t","full bob 1 0 0 t t"}', 'client_depth: who waits');
 SELECT is((SELECT array_agg(concat_ws(' ', type, client, waiting, delayed, running) ORDER BY type) FROM longhaul.client_depth WHERE type IN ('test', 'capped', 'backoff')),
     '{"backoff alice 0 2 0","capped alice 1 0 1","test alice 2 3 2"}', 'client_depth: what waits for a time and what runs');
 
