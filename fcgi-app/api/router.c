@@ -12,6 +12,7 @@
 #include "api/jobs.h"
 #include "api/query.h"
 #include "api/request.h"
+#include "api/statistics.h"
 #include "api/webhooks.h"
 #include "common/ids.h"
 
@@ -31,6 +32,7 @@ static const struct route {
 	{ HTTP_GET | HTTP_HEAD, false, "/readyz", readyz_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/jobs", list_all_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/jobs/events", feed_handle },
+	{ HTTP_GET | HTTP_HEAD, false, "/v1/jobs/statistics", statistics_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/operations/{id}", operation_get_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/webhooks", webhook_list_handle },
 	{ HTTP_POST, true, "/v1/webhooks", webhook_create_handle },
