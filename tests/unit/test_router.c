@@ -12,6 +12,7 @@
 #include "api/query.h"
 #include "api/request.h"
 #include "api/router.h"
+#include "api/statistics.h"
 #include "api/webhooks.h"
 #include "common/ids.h"
 #include "common/mem.h"
@@ -117,6 +118,7 @@ HANDLER(webhook_redeliver_handle)
 HANDLER(job_deliveries_handle)
 HANDLER(job_redeliver_handle)
 HANDLER(feed_handle)
+HANDLER(statistics_handle)
 
 static const struct job_type import = { .type_id = 3,
 					.submit_path = (char *)"/accounts/bulk-import",
