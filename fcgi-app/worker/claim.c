@@ -35,12 +35,6 @@ struct asked {
 	int64_t cut_ms;     /* until its rate lets one more through; 0 = a job must end first */
 };
 
-/* A claim whose answer was lost: perhaps these fences hold jobs that we don't know of. */
-struct ghost {
-	struct ghost *next;
-	int64_t from, to;
-};
-
 static struct {
 	bool under_way, look_back;
 	unsigned int generation;
@@ -49,7 +43,7 @@ static struct {
 	struct asked *asked;
 	size_t n_asked, asked_cap, turn;
 	int64_t horizon_at;
-	struct ghost *ghosts;
+	int64_t compare_at; /* when the database's claims are compared with ours */
 } claim;
 
 void claim_wake(struct type *t)
@@ -73,6 +67,7 @@ void claim_up(void)
 {
 	claim.horizon_at = 0;
 	claim.look_earliest = 0;
+	claim.compare_at = 0;
 	for (size_t i = 0; i < types.n; i++) {
 		cursor_reset(&types.v[i]->cursor);
 		/* A look back from the bottom finds everything, and all priorities. */
@@ -84,12 +79,6 @@ void claim_up(void)
 
 void claim_forget(void)
 {
-	while (claim.ghosts) {
-		struct ghost *g = claim.ghosts;
-
-		claim.ghosts = g->next;
-		free(g);
-	}
 	claim_up();
 }
 
@@ -223,16 +212,6 @@ static void plan_next(int64_t now)
 		claim.look_earliest = now + LOOK_BACK_SHARE * (now - claim.sent_at);
 }
 
-static void remember_ghost(void)
-{
-	struct ghost *g = mem_alloc(sizeof(*g));
-
-	g->from = claim.fence_from;
-	g->to = claim.fence_to;
-	g->next = claim.ghosts;
-	claim.ghosts = g;
-}
-
 static void claim_done(void *ctx, const struct db_result *r)
 {
 	int64_t now = mono_ms();
@@ -255,8 +234,6 @@ static void claim_done(void *ctx, const struct db_result *r)
 		lease_lost("a claim was refused");
 	else if (r->outcome == DB_ERROR)
 		log_warning("a claim failed sqlstate=%s error=\"%s\"", r->sqlstate, r->message);
-	else if (r->sent)
-		remember_ghost();
 }
 
 /* ---- the question ----------------------------------------------------------------------------- */
@@ -401,40 +378,44 @@ static void send_claim(int64_t now, int total)
 	pga_free(&limits);
 }
 
-static void release_done(void *ctx, const struct db_result *r)
+static void compared(void *ctx, const struct db_result *r)
 {
-	struct ghost *g = ctx;
-
+	(void)ctx;
 	claim.under_way = false;
 	if (r->outcome == DB_OK) {
-		log_info("jobs of a claim whose answer was lost are put back n=%d",
-			 dbr_int4(r->res, 0, 0));
-	} else if (db_is_outage(r) && claim.generation == worker.generation) {
-		g->next = claim.ghosts;
-		claim.ghosts = g;
+		if (dbr_int4(r->res, 0, 0) > 0)
+			log_info("jobs that the database thought to be ours are put back n=%d",
+				 dbr_int4(r->res, 0, 0));
 		return;
-	} else if (r->outcome == DB_ERROR) {
-		log_error(
-			"jobs of a claim whose answer was lost can't be put back sqlstate=%s error=\"%s\"",
-			r->sqlstate, r->message);
 	}
-	free(g);
+	if (claim.generation == worker.generation)
+		claim.compare_at = mono_ms() + RETRY_MS;
+	if (r->outcome == DB_ERROR)
+		log_warning("release_unheld failed sqlstate=%s error=\"%s\"", r->sqlstate,
+			    r->message);
 }
 
-/* Puts back what a claim took whose answer was lost: nobody else would, while our lease holds. */
-static void release_ghost(void)
+/*
+ * Has the database put back what it thinks that we hold and we don't know of: jobs of a claim whose answer was
+ * lost, or whose finish a fail-over has undone. Nobody else would, while our lease holds. Nothing is being
+ * claimed now, so all fences up to here are either in hand or nobody's.
+ */
+static void compare(int64_t now)
 {
-	static const char sql[] = "SELECT longhaul.release_claim($1, $2, $3)";
-	struct ghost *g = claim.ghosts;
+	static const char sql[] = "SELECT longhaul.release_unheld($1, $2, $3)";
 	struct db_params p = { 0 };
+	struct pgarray held;
 
+	pga_init(&held, DB_INT8);
+	jobs_fences(&held);
 	dbp_uuid(&p, &worker.boot);
-	dbp_int8(&p, g->from);
-	dbp_int8(&p, g->to);
+	dbp_int8(&p, worker.next_fence);
+	dbp_array(&p, &held);
 	claim.generation = worker.generation;
-	claim.under_way = db_query(worker.claim, sql, &p, release_done, g);
+	claim.under_way = db_query(worker.claim, sql, &p, compared, NULL);
 	if (claim.under_way)
-		claim.ghosts = g->next;
+		claim.compare_at = now + config.lease_ms;
+	pga_free(&held);
 	db_params_free(&p);
 }
 
@@ -460,8 +441,9 @@ void claim_step(int64_t now)
 		worker_wake_at(claim.retry_at);
 		return;
 	}
-	if (claim.ghosts) {
-		release_ghost();
+	worker_wake_at(claim.compare_at);
+	if (now >= claim.compare_at) {
+		compare(now);
 		return;
 	}
 	claim.look_back = now >= claim.look_earliest;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/pgarray.h"
 #include "spool.h"
 #include "type.h"
 #include "worker.h"
@@ -149,6 +150,13 @@ struct job *job_find_claim(const struct uuid *id, int64_t fence)
 int jobs_held(void)
 {
 	return table.n;
+}
+
+void jobs_fences(struct pgarray *fences)
+{
+	for (size_t i = 0; i < table.n_buckets; i++)
+		for (struct job *job = table.buckets[i]; job; job = job->next_hash)
+			pga_int8(fences, job->fence);
 }
 
 void jobs_drop_all(void)

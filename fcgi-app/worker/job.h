@@ -14,6 +14,7 @@
 #include "common/ids.h"
 #include "list.h"
 
+struct pgarray;
 struct type;
 struct runner;
 struct spooled;
@@ -114,6 +115,8 @@ struct job *job_find(const struct uuid *id);
 /* The one held under this claim: after a crash of the database the same job may be claimed twice. */
 struct job *job_find_claim(const struct uuid *id, int64_t fence);
 int jobs_held(void);
+/* Adds the fences of all that are held. */
+void jobs_fences(struct pgarray *fences);
 /* Frees all but those being written, which are made unfindable: their owner frees them. */
 void jobs_drop_all(void);
 

@@ -59,6 +59,14 @@ int reports_waiting(void)
 	return rep.n_ended + rep.n_batch;
 }
 
+void reports_fences(struct pgarray *fences)
+{
+	for (struct link *l = rep.ended.next; l != &rep.ended; l = l->next)
+		pga_int8(fences, LIST_ENTRY(l, struct delivery, link)->fence);
+	for (int i = 0; i < rep.n_batch; i++)
+		pga_int8(fences, rep.batch[i]->fence);
+}
+
 bool reports_idle(void)
 {
 	return rep.n_ended == 0 && (rep.n_batch == 0 || rep.forgotten);

@@ -11,6 +11,7 @@
 #include "list.h"
 #include "webhook_policy.h"
 
+struct pgarray;
 struct share;
 
 struct delivery {
@@ -39,6 +40,8 @@ void reports_up(void); /* the connection came up */
 void report_add(struct delivery *d);
 
 int reports_waiting(void);
+/* Adds the fences of those that aren't known to be reported. */
+void reports_fences(struct pgarray *fences);
 bool reports_idle(void);
 /* The lease is lost: none of them counts any more. */
 void reports_forget(void);

@@ -34,12 +34,6 @@
 #define ENDED_APART_MS 50 /* least time between claims that jobs' ends ask for */
 #define SECRETS 3
 
-/* A claim whose answer was lost. */
-struct ghost {
-	struct ghost *next;
-	int64_t from, to;
-};
-
 static struct {
 	struct webhook_schedule schedule;
 	struct link posted; /* the oldest first */
@@ -51,10 +45,9 @@ static struct {
 	bool claiming, wake;
 	unsigned int generation;
 	int64_t claimed_at, claim_at, retry_at;
-	int64_t fence_from, fence_to;
+	int64_t compare_at; /* when the database's claims are compared with ours */
 	bool has_lane;
 	struct uuid lane; /* where the last claim ended */
-	struct ghost *ghosts;
 } w;
 
 bool webhooks_idle(void)
@@ -79,6 +72,7 @@ void webhooks_up(void)
 {
 	reports_up();
 	w.wake = true;
+	w.compare_at = 0;
 }
 
 /* ---- posts ------------------------------------------------------------------------------------ */
@@ -234,16 +228,6 @@ static void take(const PGresult *res, int row)
 	post(d, res, row);
 }
 
-static void remember_ghost(void)
-{
-	struct ghost *g = mem_alloc(sizeof(*g));
-
-	g->from = w.fence_from;
-	g->to = w.fence_to;
-	g->next = w.ghosts;
-	w.ghosts = g;
-}
-
 static void claim_done(void *ctx, const struct db_result *r)
 {
 	int n;
@@ -258,8 +242,6 @@ static void claim_done(void *ctx, const struct db_result *r)
 		if (r->outcome == DB_ERROR)
 			log_warning("claiming webhooks failed sqlstate=%s error=\"%s\"",
 				    r->sqlstate, r->message);
-		else if (r->sent)
-			remember_ghost();
 		return;
 	}
 	n = dbr_rows(r->res);
@@ -287,37 +269,38 @@ static void next_due_done(void *ctx, const struct db_result *r)
 
 /* ---- the claim -------------------------------------------------------------------------------- */
 
-static void released(void *ctx, const struct db_result *r)
+static void compared(void *ctx, const struct db_result *r)
 {
-	struct ghost *g = ctx;
-
+	(void)ctx;
 	w.claiming = false;
-	if (db_is_outage(r) && w.generation == worker.generation) {
-		g->next = w.ghosts;
-		w.ghosts = g;
+	if (r->outcome == DB_OK)
 		return;
-	}
+	if (w.generation == worker.generation)
+		w.compare_at = w.retry_at = mono_ms() + RETRY_MS;
 	if (r->outcome == DB_ERROR)
-		log_error(
-			"webhooks of a claim whose answer was lost can't be put back sqlstate=%s error=\"%s\"",
-			r->sqlstate, r->message);
-	free(g);
+		log_warning("webhook_release_unheld failed sqlstate=%s error=\"%s\"", r->sqlstate,
+			    r->message);
 }
 
-/* Puts back what a claim took whose answer was lost: nobody else would, while our lease holds. */
-static void release_ghost(void)
+/* Has the database put back what it thinks that we hold and we don't know of, as with jobs. */
+static void compare(int64_t now)
 {
-	static const char sql[] = "SELECT longhaul.webhook_release_claim($1, $2, $3)";
-	struct ghost *g = w.ghosts;
+	static const char sql[] = "SELECT longhaul.webhook_release_unheld($1, $2, $3)";
 	struct db_params p = { 0 };
+	struct pgarray held;
 
+	pga_init(&held, DB_INT8);
+	for (struct link *l = w.posted.next; l != &w.posted; l = l->next)
+		pga_int8(&held, LIST_ENTRY(l, struct delivery, link)->fence);
+	reports_fences(&held);
 	dbp_uuid(&p, &worker.boot);
-	dbp_int8(&p, g->from);
-	dbp_int8(&p, g->to);
+	dbp_int8(&p, worker.next_fence);
+	dbp_array(&p, &held);
 	w.generation = worker.generation;
-	w.claiming = db_query(worker.webhook, sql, &p, released, g);
+	w.claiming = db_query(worker.webhook, sql, &p, compared, NULL);
 	if (w.claiming)
-		w.ghosts = g->next;
+		w.compare_at = now + config.lease_ms;
+	pga_free(&held);
 	db_params_free(&p);
 }
 
@@ -329,18 +312,19 @@ static void send_claim(int64_t now)
 	struct pgarray clients, room;
 	struct db_params p = { 0 };
 	int limit = shares_room();
+	int64_t fence;
 
 	pga_init(&clients, DB_TEXT);
 	pga_init(&room, DB_INT4);
 	shares_limits(&clients, &room);
-	w.fence_from = worker.next_fence;
-	w.fence_to = worker.next_fence += limit;
+	fence = worker.next_fence;
+	worker.next_fence += limit;
 	w.generation = worker.generation;
 	w.claimed_at = now;
 	w.claim_at = now + config.webhook.poll_ms;
 	w.wake = false;
 	dbp_uuid(&p, &worker.boot);
-	dbp_int8(&p, w.fence_from);
+	dbp_int8(&p, fence);
 	dbp_int4(&p, limit);
 	dbp_int4(&p, config.webhook.per_endpoint);
 	dbp_uuid(&p, w.has_lane ? &w.lane : NULL);
@@ -369,8 +353,8 @@ static void claim_step(int64_t now)
 		at = w.retry_at;
 	if (now < at)
 		worker_wake_at(at);
-	else if (w.ghosts)
-		release_ghost();
+	else if (now >= w.compare_at)
+		compare(now);
 	else
 		send_claim(now);
 }
@@ -413,12 +397,6 @@ void webhooks_forget(void)
 	while (!list_empty(&w.posted))
 		release(LIST_ENTRY(w.posted.next, struct delivery, link));
 	reports_forget();
-	while (w.ghosts) {
-		struct ghost *g = w.ghosts;
-
-		w.ghosts = g->next;
-		free(g);
-	}
 }
 
 void webhooks_close(void)

@@ -427,24 +427,24 @@ $$;
 COMMENT ON FUNCTION longhaul.claim(uuid, bigint, integer[], smallint[], bigint[], integer[], boolean)
     IS 'Claims waiting jobs for a worker, SKIP LOCKED, in order of priority and seq';
 
--- Puts back what a claim with the fences p_from (inclusive) to p_to (exclusive) took, when its answer was
--- lost on the way: the worker that made it doesn't know of these jobs, and nobody else may take
--- them while its lease holds. Burns no attempt. Returns how many.
+-- Puts back what a worker has claimed with fences below p_below, but for p_held, which it knows that it holds. Others
+-- come about when the answer of a claim is lost on the way, and when a fail-over or a restore has undone a
+-- finish: nobody else may take these jobs while the worker's lease holds. Burns no attempt. Returns how many.
 -- Writes: as take_back. Locks: the daemon's advisory lock, after a claim that still goes on behind a
 -- connection that broke.
-CREATE FUNCTION longhaul.release_claim(p_boot uuid, p_from bigint, p_to bigint) RETURNS integer
+CREATE FUNCTION longhaul.release_unheld(p_boot uuid, p_below bigint, p_held bigint[]) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
 DECLARE
     v_ids uuid[];
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('longhaul.boot'), hashtext(p_boot::text));
     v_ids := ARRAY(SELECT l.job_id FROM longhaul.lease l
-                    WHERE l.boot = p_boot AND l.fence >= p_from AND l.fence < p_to ORDER BY l.job_id FOR UPDATE);
+                    WHERE l.boot = p_boot AND l.fence < p_below AND l.fence <> ALL (p_held) ORDER BY l.job_id FOR UPDATE);
     PERFORM longhaul.take_back(v_ids);
     RETURN cardinality(v_ids);
 END
 $$;
-COMMENT ON FUNCTION longhaul.release_claim(uuid, bigint, bigint) IS 'Puts back the jobs of a claim whose answer was lost';
+COMMENT ON FUNCTION longhaul.release_unheld(uuid, bigint, bigint[]) IS 'Puts back the claimed jobs that a worker doesn''t know of';
 
 -- Progress of running jobs (parallel arrays). p_age_ms: since the handler began; NULL = not begun, the row
 -- only asks whether the lease holds. done, total, message NULL = unchanged.

@@ -19,7 +19,7 @@ GRANT EXECUTE ON FUNCTION
     longhaul.worker_beat(uuid, integer, integer[], integer[], integer[], double precision[], double precision[], bigint[]),
     longhaul.worker_types(text[]), longhaul.queue_horizon(integer[]),
     longhaul.claim(uuid, bigint, integer[], smallint[], bigint[], integer[], boolean),
-    longhaul.release_claim(uuid, bigint, bigint),
+    longhaul.release_unheld(uuid, bigint, bigint[]),
     longhaul.progress_batch(uuid, uuid[], bigint[], integer[], bigint[], bigint[], text[]),
     longhaul.input_chunk_get(uuid, integer), longhaul.result_chunk_put(uuid, uuid, bigint, integer, bytea),
     longhaul.finish_batch(uuid, uuid[], bigint[], smallint[], integer[], text[], bytea[], bigint[], text[], bigint[],

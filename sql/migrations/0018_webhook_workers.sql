@@ -281,10 +281,10 @@ $$;
 COMMENT ON FUNCTION longhaul.webhook_finish_batch(uuid, uuid[], bigint[], smallint[], integer[], text[], integer[], bigint[], bigint[])
     IS 'Reports tries of deliveries, for the holders of their claims';
 
--- Puts back what a claim with the fences p_from (inclusive) to p_to (exclusive) took, when its answer was lost on
--- the way. Burns no attempt. Returns how many. Writes: webhook_queue. Locks: the daemon's advisory lock, after
+-- Puts back the deliveries that a worker has claimed with fences below p_below and doesn't know of, as release_unheld()
+-- does with jobs. Burns no attempt. Returns how many. Writes: webhook_queue. Locks: the daemon's advisory lock, after
 -- a claim that still goes on behind a connection that broke.
-CREATE FUNCTION longhaul.webhook_release_claim(p_boot uuid, p_from bigint, p_to bigint) RETURNS integer
+CREATE FUNCTION longhaul.webhook_release_unheld(p_boot uuid, p_below bigint, p_held bigint[]) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
 DECLARE
     v_count integer;
@@ -293,12 +293,12 @@ BEGIN
     UPDATE longhaul.webhook_queue q
        SET boot = NULL, fence = NULL, claimed_at = NULL, attempt = q.attempt - 1
      WHERE q.ctid = ANY (ARRAY(SELECT x.ctid FROM longhaul.webhook_queue x
-                                WHERE x.boot = p_boot AND x.fence >= p_from AND x.fence < p_to FOR UPDATE SKIP LOCKED));
+                                WHERE x.boot = p_boot AND x.fence < p_below AND x.fence <> ALL (p_held) FOR UPDATE SKIP LOCKED));
     GET DIAGNOSTICS v_count = ROW_COUNT;
     RETURN v_count;
 END
 $$;
-COMMENT ON FUNCTION longhaul.webhook_release_claim(uuid, bigint, bigint) IS 'Puts back the deliveries of a claim whose answer was lost';
+COMMENT ON FUNCTION longhaul.webhook_release_unheld(uuid, bigint, bigint[]) IS 'Puts back the claimed deliveries that a worker doesn''t know of';
 
 -- Upkeep of the webhooks, a bounded step: what is left of removed ones; deliveries that ended 7 days ago, with
 -- their tries; secrets that expired; the URLs of jobs whose days are gone. Internal: maintain() calls it.
@@ -433,7 +433,7 @@ TO longhaul_api;
 
 GRANT EXECUTE ON FUNCTION
     longhaul.webhook_claim(uuid, bigint, integer, integer, uuid, integer, text[], integer[]), longhaul.webhook_next_due(),
-    longhaul.webhook_release_claim(uuid, bigint, bigint),
+    longhaul.webhook_release_unheld(uuid, bigint, bigint[]),
     longhaul.webhook_finish_batch(uuid, uuid[], bigint[], smallint[], integer[], text[], integer[], bigint[], bigint[])
 TO longhaul_worker;
 

@@ -1,4 +1,4 @@
--- claim, release_claim, promote_due, queue_horizon.
+-- claim, release_unheld, promote_due, queue_horizon.
 BEGIN;
 SELECT no_plan();
 SELECT t.type('a') AS a, t.type('b') AS b, t.worker(1) AS w1, t.worker(2) AS w2 \gset
@@ -114,14 +114,16 @@ SELECT is(ARRAY[longhaul.input_chunk_get(:'big', 0), longhaul.input_chunk_get(:'
 
 -- ---- an answer that was lost ---------------------------------------------------------------------------------------
 SELECT count(pg_temp.add('g' || i, 'a')) FROM generate_series(1, 4) i \gset
+SELECT coalesce(array_agg(fence), '{}') AS held FROM longhaul.lease WHERE boot = t.boot(1) \gset
 SELECT count(*) FROM longhaul.claim(t.boot(1), 700000, ARRAY[:a], '{0}', '{0}', '{3}', false) \gset
-SELECT is(longhaul.release_claim(t.boot(2), 700000, 700003), 0, 'another''s claim can''t be released');
+SELECT is(longhaul.release_unheld(t.boot(2), 700003, (SELECT array_agg(fence) FROM longhaul.lease WHERE boot = t.boot(2))), 0, 'another''s claim can''t be released');
 SELECT is(longhaul.cancel_job(pg_temp.id('g2'), 'alice'), 2::smallint, '(one of the jobs is to be canceled)');
-SELECT is(longhaul.release_claim(t.boot(1), 700000, 700003), 3, 'a claim whose answer was lost is released');
+SELECT is(longhaul.release_unheld(t.boot(1), 700000, :'held'), 0, 'a claim that is still on its way isn''t released');
+SELECT is(longhaul.release_unheld(t.boot(1), 700003, :'held'), 3, 'a claim whose answer was lost is');
 SELECT is(t.stands(pg_temp.id('g2')), 'Canceled 3.0', 'the one to be canceled is');
 SELECT is(pg_temp.claim(ARRAY[:a], '{0}', '{0}', '{9}', true), 'g1 g3 g4', 'the others come again, in their order');
 SELECT is((SELECT array_agg(DISTINCT attempt) FROM longhaul.lease WHERE job_id IN (pg_temp.id('g1'), pg_temp.id('g3'))), '{1}', 'with no attempt burned');
-SELECT is(longhaul.release_claim(t.boot(1), 700000, 700003), 0, 'releasing twice does nothing');
+SELECT is(longhaul.release_unheld(t.boot(1), 700003, (SELECT array_agg(fence) FROM longhaul.lease WHERE boot = t.boot(1))), 0, 'what the worker holds stays');
 
 -- ---- delayed jobs ----------------------------------------------------------------------------------------------------
 SELECT is((SELECT p::text FROM longhaul.promote_due(10) p), '(0,)', 'none waits for a time');

@@ -271,7 +271,7 @@ SELECT pg_temp.clear() \gset
 SELECT pg_temp.hook() AS h \gset
 SELECT pg_temp.fill(:'h', 3) \gset
 CREATE TEMP TABLE d AS SELECT * FROM pg_temp.claim(2);
-SELECT is(longhaul.webhook_release_claim(:'w2', min(fence), max(fence)), 2, 'a claim whose answer was lost is put back') FROM d;
+SELECT is(longhaul.webhook_release_unheld(:'w2', max(fence) + 1, ARRAY[max(fence)]), 2, 'a claim whose answer was lost is put back') FROM d;
 SELECT is((SELECT array_agg(attempt || coalesce(' ' || boot, '') ORDER BY attempt) FROM longhaul.webhook_queue), ARRAY['0', '0', '1 ' || :'w2'], 'with no attempt burned');
 SELECT t.die(2), longhaul.rescue() AS x \gset
 SELECT is((SELECT array_agg(DISTINCT attempt || coalesce(' ' || boot, '')) FROM longhaul.webhook_queue), '{0}', 'a dead worker''s too');
