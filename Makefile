@@ -83,6 +83,12 @@ $(O)/obj/%.o: $(S)/%.c $(O)/flags | $(O)/libraries
 	$(call say,CC  )
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# The newest migration is what the programs ask the database for.
+MIGRATIONS := $(sort $(wildcard sql/migrations/[0-9]*.sql))
+SCHEMA     := $(shell expr $(firstword $(subst _, ,$(notdir $(lastword $(MIGRATIONS))))) + 0)
+$(O)/obj/common/schema.o: ALL_CPPFLAGS += -DLONGHAUL_SCHEMA=$(SCHEMA)
+$(O)/obj/common/schema.o: $(MIGRATIONS)
+
 $(COMMON): $(call objects,common)
 	@rm -f $@
 	$(call say,AR  )

@@ -22,13 +22,16 @@
 #include "api/list.h"
 #include "api/queues.h"
 #include "api/result.h"
+#include "api/standby.h"
 #include "api/status.h"
 #include "api/types.h"
 #include "api/upload.h"
 #include "api/wait.h"
 #include "common/db.h"
+#include "common/exit_codes.h"
 #include "common/ids.h"
 #include "common/log.h"
+#include "common/schema.h"
 #include "common/times.h"
 
 #define DRAIN_LOOK_S 0.01
@@ -62,11 +65,26 @@ static void write_state(void *ctx, bool up)
 		insert_resume();
 }
 
+/* At the start a schema that is too old ends the process, so that nginx goes on with those that can serve. */
+static void schema_came(void *ctx, const struct db_result *result)
+{
+	static bool was_good;
+
+	(void)ctx;
+	if (schema_suffices(result)) {
+		was_good = was_good || result->outcome == DB_OK;
+	} else if (!was_good) {
+		app.exit_code = EXIT_DATABASE;
+		ev_break(app.loop, EVBREAK_ALL);
+	}
+}
+
 static void side_state(void *ctx, bool up)
 {
 	primary_state(ctx, up);
 	if (!up)
 		return;
+	db_query(app.side, schema_version_sql, NULL, schema_came, NULL);
 	types_refresh();
 	wait_register_anew();
 }
@@ -129,7 +147,7 @@ static bool open_connections(struct app *a)
 					  : database->conninfo,
 				  "side", side_state);
 	if (*database->read_conninfo)
-		a->replica = open_connection(a, database->read_conninfo, "replica", NULL);
+		a->replica = open_connection(a, database->read_conninfo, "replica", standby_state);
 	if (!a->write || !a->read || !a->bulk || !a->side ||
 	    (*database->read_conninfo && !a->replica)) {
 		log_error("the database connections can't be made");
@@ -153,6 +171,7 @@ bool app_start(struct app *a)
 	keys_start(a);
 	queues_start(a);
 	durations_start(a);
+	standby_start(a);
 	status_start(a);
 	insert_start(a);
 	wait_start(a);
@@ -228,6 +247,7 @@ void app_stop(struct app *a)
 	wait_stop();
 	insert_stop();
 	status_stop();
+	standby_stop();
 	durations_stop();
 	queues_stop();
 	keys_stop();

@@ -46,6 +46,7 @@ struct api_config {
 	int types_refresh_ms;    /* 2000: job types are read again this often */
 	int history_refresh_ms;  /* 10000: history() is asked at most this often */
 	int state_refresh_ms;    /* 1000: queue_state() is asked at most this often */
+	int standby_lag_ms;      /* 5000: a standby further behind isn't asked */
 	int settle_ms;           /* 5000: how long a submit with an unknown outcome is sent again */
 	int wake_ms;             /* 10: least time between two wakes of the workers */
 	int keys_max;            /* 10000: API keys remembered */
@@ -68,6 +69,7 @@ struct app {
 		side; /* LISTEN, wakes, job types, keys, queue state: short and not to be held up */
 	struct db *bulk; /* lists and results, chunk by chunk */
 	int64_t waiter;  /* this process's name to the database, random, never 0 */
+	int exit_code;   /* enum exit_code: why the loop was left */
 	bool draining;   /* parked requests are answered now, nothing new is parked */
 };
 

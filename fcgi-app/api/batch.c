@@ -129,7 +129,7 @@ static void lane_done(void *ctx, const struct db_result *result)
 	if (result->outcome == DB_OK) {
 		lane->ops->deliver(lane->under_way, lane->n_under_way, result->res);
 		lane->n_under_way = 0;
-	} else if (lane->n_under_way > 1 && worth_halving(result) &&
+	} else if (lane->n_under_way > 1 && !lane->ops->whole && worth_halving(result) &&
 		   lane->redos + 2 <= LANE_REDO_MAX) {
 		log_warning("statement over %zu items failed, trying parts sqlstate=%s",
 			    lane->n_under_way, result->sqlstate);

@@ -34,6 +34,7 @@ struct lane_ops {
 	bool (*suspect)(const struct lane_item *item, const char *sqlstate);
 	/* This item failed, alone or with all the others. */
 	void (*fail)(struct lane_item *item, const struct db_result *why);
+	bool whole; /* never in parts */
 };
 
 struct lane_part {

@@ -277,9 +277,11 @@ static bool suspect(const struct lane_item *item, const char *sqlstate)
 	return strcmp(sqlstate, "55P03") != 0 || ((const struct insert *)item)->key;
 }
 
-static const struct lane_ops fresh_ops = { insert_sql, insert_encode, deliver, suspect, fail };
-static const struct lane_ops again_ops = { insert_sql, insert_encode, deliver, suspect,
-					   fail_again };
+static const struct lane_ops fresh_ops = {
+	insert_sql, insert_encode, deliver, suspect, fail, false
+};
+static const struct lane_ops again_ops = { insert_sql, insert_encode, deliver,
+					   suspect,    fail_again,    false };
 
 void insert_start(struct app *a)
 {

@@ -205,6 +205,7 @@ int main(int argc, char **argv)
 	rc = start(loop);
 	if (rc == EXIT_OK) {
 		ev_run(loop, 0);
+		rc = app.exit_code;
 		stop();
 		log_info("ended");
 	}

@@ -54,6 +54,9 @@ static const struct opt jobs_opts[] = {
 		"How often the job types are read again, notified or not."),
 	OPT_NUM("api", "history_refresh_ms", S, history_refresh_ms, "10000", 10, 3600000,
 		"How long jobs usually take is asked at most this often."),
+	OPT_NUM("api", "standby_lag_ms", S, standby_lag_ms, "5000", 1, 3600000,
+		"How far the standby of read_conninfo may be behind for polls to be answered from it. A client that "
+		"names the version it knows is never shown an older one."),
 	OPT_NUM("api", "state_refresh_ms", S, state_refresh_ms, "1000", 10, 600000,
 		"How often, at most, the state of the queues is read; estimates and pacing come from it."),
 	OPT_NUM("api", "settle_ms", S, settle_ms, "5000", 0, 600000,
@@ -103,6 +106,7 @@ bool api_settings_check(const struct api_config *cfg, struct buf *errors)
 	char err[160];
 	size_t before = errors->len, slash = strlen(cfg->base_url);
 
+	database_config_check(&cfg->database, errors);
 	if (!listen_address_valid(cfg->listen, err, sizeof(err)))
 		buf_addf(errors, "api.listen: %s\n", err);
 	if (*cfg->base_url && !base_url_valid(cfg->base_url))

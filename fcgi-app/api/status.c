@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/app.h"
+#include "api/standby.h"
 #include "common/log.h"
 
 /* Inline results are up to 64 KiB each: fewer rows at once keep a statement's answer small. */
@@ -49,14 +50,19 @@ static void finish(struct status_read *read, enum status_outcome outcome, const 
 	read->done(read->ctx, outcome, row);
 }
 
-/* True if the read was handed on to the primary, because the standby doesn't have the job or only
- * an older version of it than the client has seen. */
-static bool ask_primary(struct status_read *read, const struct job_row *row)
+/* True if the standby's answer says nothing: it doesn't have the job, or an older version of it than the
+ * client has seen. */
+static bool is_behind(const struct status_read *read, const struct job_row *row)
 {
-	if (!with_replica || read->primary || (row && row->version >= read->min_version))
-		return false;
+	return with_replica && !read->primary && (!row || row->version < read->min_version);
+}
+
+/* Has the primary asked, if it can be. */
+static void ask_primary(struct status_read *read)
+{
 	read->primary = true;
-	return lane_add(&lanes[STATUS_POLL], &read->lane);
+	if (!lane_add(&lanes[STATUS_POLL], &read->lane))
+		finish(read, STATUS_AWAY, NULL);
 }
 
 /* Rows come for found jobs only, in any order; ord counts the items from 1. */
@@ -81,7 +87,9 @@ static void deliver(struct lane_item *const *items, size_t n, const PGresult *re
 			job_row_read(res, row_of[k], &row);
 			found = &row;
 		}
-		if (!ask_primary(read, found))
+		if (is_behind(read, found))
+			ask_primary(read);
+		else
 			finish(read, found ? STATUS_FOUND : STATUS_MISSING, found);
 	}
 }
@@ -92,9 +100,8 @@ static void fail(struct lane_item *item, const struct db_result *why)
 	char id[UUID_TEXT];
 
 	if (with_replica && !read->primary) {
-		read->primary = true;
-		if (lane_add(&lanes[STATUS_POLL], &read->lane))
-			return;
+		ask_primary(read);
+		return;
 	}
 	if (why->outcome == DB_ERROR) {
 		uuid_format(&read->id, id);
@@ -105,8 +112,16 @@ static void fail(struct lane_item *item, const struct db_result *why)
 
 #define STATUS_SQL "SELECT * FROM longhaul.status_batch($1, $2, $3)"
 
-static const struct lane_ops plain_ops = { STATUS_SQL, encode_plain, deliver, NULL, fail };
-static const struct lane_ops result_ops = { STATUS_SQL, encode_with_result, deliver, NULL, fail };
+static const struct lane_ops plain_ops = {
+	.sql = STATUS_SQL, .encode = encode_plain, .deliver = deliver, .fail = fail
+};
+/* A query that the standby has cancelled because it conflicts with its recovery would be again. */
+static const struct lane_ops replica_ops = {
+	.sql = STATUS_SQL, .encode = encode_plain, .deliver = deliver, .fail = fail, .whole = true
+};
+static const struct lane_ops result_ops = {
+	.sql = STATUS_SQL, .encode = encode_with_result, .deliver = deliver, .fail = fail
+};
 
 void status_start(struct app *a)
 {
@@ -119,7 +134,7 @@ void status_start(struct app *a)
 		  rows < RESULT_ROWS ? rows : RESULT_ROWS, INT64_MAX, max);
 	with_replica = a->replica != NULL;
 	if (with_replica)
-		lane_open(&replica_lane, &plain_ops, a->replica, rows, INT64_MAX, max);
+		lane_open(&replica_lane, &replica_ops, a->replica, rows, INT64_MAX, max);
 }
 
 void status_stop(void)
@@ -135,7 +150,8 @@ void status_stop(void)
 bool status_get(struct status_read *read, enum status_lane lane)
 {
 	read->primary = true;
-	if (lane == STATUS_POLL && with_replica && read->min_version != STATUS_PRIMARY) {
+	if (lane == STATUS_POLL && with_replica && standby_good() &&
+	    read->min_version != STATUS_PRIMARY) {
 		read->primary = false;
 		if (lane_add(&replica_lane, &read->lane))
 			return true;

@@ -450,8 +450,12 @@ static void register_fail(struct lane_item *item, const struct db_result *why)
 	registered(job);
 }
 
-static const struct lane_ops register_ops = { "SELECT longhaul.watch($1, $2)", register_encode,
-					      register_deliver, NULL, register_fail };
+static const struct lane_ops register_ops = { "SELECT longhaul.watch($1, $2)",
+					      register_encode,
+					      register_deliver,
+					      NULL,
+					      register_fail,
+					      false };
 
 static bool can_be_notified(void)
 {

@@ -51,6 +51,9 @@ struct webhook_config {
 	int64_t response_max;
 };
 
+/* What can be wrong with the options taken together: a line for each goes to *errors. */
+bool database_config_check(const struct database_config *cfg, struct buf *errors);
+
 /* Their tables, for OPT_GROUP(database_opts, &config.database). */
 #define DATABASE_OPTS 9
 #define LOG_OPTS 1

@@ -40,6 +40,17 @@ const struct opt log_opts[LOG_OPTS] = {
 		   "What goes to the log, which is standard error."),
 };
 
+bool database_config_check(const struct database_config *cfg, struct buf *errors)
+{
+	if (cfg->prepared || *cfg->listen_conninfo)
+		return true;
+	buf_adds(
+		errors,
+		"database.listen_conninfo: with prepared=no it must be said: a connection string that doesn't lead "
+		"through PgBouncer, or none\n");
+	return false;
+}
+
 #undef D
 #define D struct webhook_config
 

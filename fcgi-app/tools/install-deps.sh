@@ -12,7 +12,7 @@ group_build='gcc libc6-dev make pkg-config|pkgconf libfcgi-dev libev-dev libjson
 	libcurl4-openssl-dev libc-ares-dev libsystemd-dev'
 group_run='postgresql nginx-light|nginx|nginx-core|nginx-full|nginx-extras curl ca-certificates'
 group_check='libcmocka-dev pgtap libtap-parser-sourcehandler-pgtap-perl python3-pytest python3-pytest-xdist
-	python3-psycopg2 python3-requests clang-tidy cppcheck faketime openssl iproute2 nodejs npm chromium-headless-shell|chromium'
+	python3-psycopg2 python3-requests pgbouncer clang-tidy cppcheck faketime openssl iproute2 nodejs npm chromium-headless-shell|chromium'
 group_bench='wrk python3 python3-psycopg2'
 
 is_installed() {

@@ -13,6 +13,7 @@
 #include "common/db.h"
 #include "common/exit_codes.h"
 #include "common/log.h"
+#include "common/schema.h"
 #include "common/times.h"
 #include "finish.h"
 #include "listen.h"
@@ -103,6 +104,13 @@ static void start_done(void *ctx, const struct db_result *r)
 	log_info("registered lease_ms=%d types=%zu", config.lease_ms, types.n);
 }
 
+static void schema_done(void *ctx, const struct db_result *r)
+{
+	(void)ctx;
+	if (!lease.was_live && !schema_suffices(r))
+		exit(EXIT_DATABASE);
+}
+
 static void beat_done(void *ctx, const struct db_result *r)
 {
 	(void)ctx;
@@ -147,7 +155,9 @@ static bool send_start(void)
 	dbp_int4(&p, getpid());
 	dbp_text(&p, LONGHAUL_VERSION);
 	dbp_int4(&p, config.lease_ms);
-	sent = db_query(worker.beat, sql, &p, start_done, NULL);
+	/* Answered before the other one is sent. */
+	sent = db_query(worker.beat, schema_version_sql, NULL, schema_done, NULL) &&
+	       db_query(worker.beat, sql, &p, start_done, NULL);
 	db_params_free(&p);
 	return sent;
 }

@@ -56,6 +56,7 @@ static bool makes_sense(struct buf *errors)
 	size_t before = errors->len;
 	char err[200];
 
+	database_config_check(&config.database, errors);
 	if (!webhooks_check(err, sizeof(err)))
 		buf_addf(errors, "longhaul-worker: [webhook] %s\n", err);
 	if (config.lease_ms <= 2 * config.beat_ms)

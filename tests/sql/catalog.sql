@@ -65,13 +65,13 @@ SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_api') $$, $$ SELECT unnest
     status_batch, result_chunk_get, list_jobs, watch, changed_batch, feed_changes, feed_open, feed_page, cancel_job, delete_job, retry_job,
     webhook_create, webhook_get, webhook_list, webhook_delete, webhook_enable, webhook_rotate, webhook_ping,
     webhook_deliveries, webhook_redeliver,
-    history, client_statistics}'::name[]) $$,
+    history, client_statistics, wal_position}'::name[]) $$,
     'longhaul_api may execute what the API calls');
 
 SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_worker') $$, $$ SELECT unnest('{
-    schema_version, worker_start, worker_stop, worker_beat, worker_types, queue_horizon, claim, release_claim,
+    schema_version, worker_start, worker_stop, worker_beat, worker_types, queue_horizon, claim, release_unheld,
     progress_batch, input_chunk_get, result_chunk_put, finish_batch, notify_waiters, rescue, promote_due,
-    maintain, schedule_tick, expire_unstarted, webhook_claim, webhook_next_due, webhook_release_claim, webhook_finish_batch,
+    maintain, schedule_tick, expire_unstarted, webhook_claim, webhook_next_due, webhook_release_unheld, webhook_finish_batch,
     report_history, tally_fold}'::name[]) $$,
     'longhaul_worker may execute what the workers call');
 
@@ -83,7 +83,7 @@ SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_dba') $$, $$ SELECT unnest
     uuid_at, uuid_time, status_word, schema_version, queue_state, submit, wake, cancel_job, cancel_jobs, delete_job, retry_job, retry_jobs, release_host, rows_estimated, type_standing, jobs_ahead,
     create_api_key, rescue, maintain, make_partitions, cron_next, schedule_next, schedule_run, pause_type, resume_type, job_document, webhook_lane, webhook_delete, webhook_enable, webhook_ping,
     webhook_redeliver, sql_function, report_progress,
-    history, forget_history, queue_turn, tally_fold, client_statistics, audit_note}'::name[]) $$,
+    history, forget_history, queue_turn, tally_fold, client_statistics, audit_note, wal_position}'::name[]) $$,
     'longhaul_dba may submit, cancel, retry, and look after the database');
 
 SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_submit') $$, $$ SELECT unnest('{submit, wake}'::name[]) $$, 'longhaul_submit may submit');

@@ -26,19 +26,26 @@ FAST = "fsync = off\n"
 
 class Cluster:
     def __init__(self, fsync=False, settings=""):
+        self._make_folder()
+        self.run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        with open(self.data / "postgresql.conf", "a") as conf:
+            conf.write(SETTINGS + f"unix_socket_directories = '{self.folder}'\n")
+            conf.write(("" if fsync else FAST) + settings)
+        self._make_server()
+
+    def _make_folder(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="lhpg", dir="/tmp"))
         self.data = self.folder / "data"
         self.user = env.unprivileged()
         self.bin = env.pg_bin()
         if self.user:
             os.chown(self.folder, self.user["user"], self.user["group"])
-        subprocess.run(
-            [self.bin / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
-             "--locale=C", "--no-sync"],
-            check=True, stdout=subprocess.DEVNULL, cwd=self.folder, **self.user)
-        with open(self.data / "postgresql.conf", "a") as conf:
-            conf.write(SETTINGS + f"unix_socket_directories = '{self.folder}'\n")
-            conf.write(("" if fsync else FAST) + settings)
+
+    def run(self, program, *args):
+        """One of PostgreSQL's programs, as the server's user."""
+        subprocess.run([self.bin / program, *args], check=True, stdout=subprocess.DEVNULL, cwd=self.folder, **self.user)
+
+    def _make_server(self):
         self.server = Daemon("postgres", [self.bin / "postgres", "-D", self.data],
                              self.folder / "postgres.log", cwd=self.folder, as_user=self.user)
         self.count = 0
@@ -49,6 +56,9 @@ class Cluster:
 
     def conninfo(self, database, user="postgres"):
         return f"host={self.folder} port=5432 dbname={database} user={user}"
+
+    def settings(self, database, user):
+        return {}
 
     def start(self):
         self.server.start()
@@ -107,3 +117,44 @@ class Cluster:
         name = f"longhaul{self.count}"
         self.sql(f"CREATE DATABASE {name} TEMPLATE {self.template}")
         return name
+
+
+class Standby(Cluster):
+    """A hot standby of a cluster that runs, made as an administrator would."""
+
+    def __init__(self, primary, settings=""):
+        self._make_folder()
+        self.primary = primary
+        self.run("pg_basebackup", "-D", self.data, "-R", "-X", "stream", "-c", "fast", "--no-sync", "-d",
+                 primary.conninfo("postgres"))
+        with open(self.data / "postgresql.conf", "a") as conf:
+            conf.write(f"unix_socket_directories = '{self.folder}'\n" + settings)
+        self._make_server()
+
+    def ask(self, statement):
+        conn = self.connect()
+        try:
+            with conn.cursor() as cur:
+                cur.execute(statement)
+                return cur.fetchone()[0]
+        finally:
+            conn.close()
+
+    def pause(self):
+        """What is committed from now on doesn't show."""
+        self.ask("SELECT pg_wal_replay_pause()")
+        env.wait_until(lambda: self.ask("SELECT pg_get_wal_replay_pause_state()") == "paused", 20, "the replay to pause")
+
+    def resume(self):
+        self.ask("SELECT pg_wal_replay_resume()")
+
+    def catch_up(self):
+        conn = self.primary.connect()
+        with conn.cursor() as cur:
+            cur.execute("SELECT pg_current_wal_lsn()")
+            lsn = cur.fetchone()[0]
+        conn.close()
+        env.wait_until(lambda: self.ask(f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'"), 30, "the standby to catch up")
+
+    def promote(self):
+        assert self.ask("SELECT pg_promote(true, 60)")

@@ -64,11 +64,14 @@ def ini(sections):
 class Stack:
     """Settings are dictionaries of the configuration's sections; `types` names what exists, with changes of
     a type's row in `type_rows` and of its section in `type_settings`; `more_types` are like TYPES, and exist too.
-    `tcp`: the API processes listen on ports, as on hosts of their own."""
+    `tcp`: the API processes listen on ports, as on hosts of their own. `entry` is what the
+    programs reach the cluster through: it gives conninfo() and further settings() of a role."""
 
     def __init__(self, cluster, apis=2, workers=1, api=None, worker=None, database=None,
-                 webhook=None, types=tuple(TYPES), type_rows=None, type_settings=None, more_types=None, nginx_edit=(), tcp=False):
+                 webhook=None, types=tuple(TYPES), type_rows=None, type_settings=None, more_types=None, nginx_edit=(), tcp=False,
+                 entry=None):
         self.cluster = cluster
+        self.entry = entry or cluster
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="lh", dir="/tmp"))
         self.database = cluster.new_database()
         self.daemons = []
@@ -108,7 +111,8 @@ class Stack:
         return path
 
     def _database_section(self, role):
-        return {"conninfo": self.cluster.conninfo(self.database, role), **self.settings["database"]}
+        return {"conninfo": self.entry.conninfo(self.database, role), **self.entry.settings(self.database, role),
+                **self.settings["database"]}
 
     def _daemon(self, program, name, config):
         daemon = Daemon(name, [env.BIN / program, "-c", config], self.folder / f"{name}.log", cwd=self.folder,
@@ -131,7 +135,7 @@ class Stack:
             settings = {**(self.catalog[name][1] or {}), **self.type_settings.get(name, {})}
             if settings:
                 if settings["handler"] in ("bulk-import", "sql"):
-                    settings.setdefault("database", self.cluster.conninfo(self.database, "importer"))
+                    settings.setdefault("database", self.entry.conninfo(self.database, "importer"))
                 sections[f"type {name}"] = settings
         return sections
 
