@@ -191,6 +191,7 @@ small_import()
 show_rest()
 {
 	title "All of it is running"
+	step "dashboard" "$base/ui/"
 	step "API" "$base/v1/jobs    $base/readyz"
 	step "logs" "$demo/log"
 	step "try" "curl -i $base/v1/reports/word-count -H 'Content-Type: text/plain' -d 'three little words'"

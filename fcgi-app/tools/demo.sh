@@ -178,8 +178,12 @@ start_nginx()
 	for n in "$top"/nginx/longhaul-*.conf; do
 		sed -e '/^\tserver unix:.*api-2\.sock/d' -e "/^\tserver unix:.*api-1\.sock/s#.*#$servers#" \
 			-e "s#^\tfastcgi_param LONGHAUL_CLIENT '';#\tfastcgi_param LONGHAUL_CLIENT \$longhaul_demo_client;#" \
+			-e "s#^\talias .*#\talias $demo/ui/;#" \
 			"$n" | as_user tee "$demo/nginx/longhaul/${n##*/}" >/dev/null
 	done
+	# Copied, because the user may not be able to read the checkout.
+	cp -R "$top/nginx/ui" "$demo/ui"
+	chmod -R a+rX "$demo/ui"
 	sed -e "s#@DEMO@#$demo#g; s#@PORT@#$port#; s#@NGINX_WORKERS@#auto#; s#@CONNECTIONS@#$limit#; s#@NGINX_USER@##" \
 		"$top/nginx/demo.conf.in" | as_user tee "$demo/nginx/nginx.conf" >/dev/null
 	start_process nginx nginx "$(command -v nginx)" -e stderr -c "$demo/nginx/nginx.conf" -g 'daemon off;'

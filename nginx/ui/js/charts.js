@@ -1,7 +1,7 @@
 // Charts of the last hour, drawn by uPlot on a canvas, with their numbers in words and as a table.
 
 import { h, text } from './dom.js';
-import { duration, minute, number } from './format.js';
+import { minute, number, seconds } from './format.js';
 import { themeChanges } from './ui.js';
 
 const HEIGHT = 132;
@@ -18,10 +18,19 @@ function colour(name) {
 
 const transparent = rgb => rgb.replace(/^rgb\((.*)\)$/, 'rgba($1, .18)');
 
+// Steps of the axes: whole numbers, and times as a clock has them.
+const COUNTS = Array.from({ length: 30 }, (_, n) => [1, 2, 5][n % 3] * 10 ** Math.floor(n / 3));
+const TIMES = [10, 20, 30, ...[1, 2, 5, 10, 20, 30].map(n => n * 60), ...[1, 2, 3, 6, 12].map(n => n * 3600), ...COUNTS.map(n => n * 86400)];
+
+function shortTime(s) {
+	const [length, unit] = [[86400, 'd'], [3600, 'h'], [60, 'min'], [1, 's']].find(([l]) => s >= l && s % l === 0) ?? [1, 's'];
+	return s ? `${s / length} ${unit}` : '0';
+}
+
 class Chart {
-	/** `series` is a list of { name, ink, area }; `say(index)` tells of one moment in words. */
-	constructor({ title, series, words, value = number, stacked = false }) {
-		Object.assign(this, { series, words, value, stacked, data: null });
+	/** `series` is a list of { name, ink, line }; `words(values)` tells of one moment. */
+	constructor({ title, series, words, value = number, steps = COUNTS, stacked = false }) {
+		Object.assign(this, { series, words, value, steps, stacked, data: null });
 		this.reading = h('p', { class: 'reading' });
 		this.plot = h('div', { class: 'plot', role: 'img' });
 		this.title = title;
@@ -70,10 +79,10 @@ class Chart {
 		return {
 			width: this.plot.clientWidth, height: HEIGHT, legend: { show: false }, padding: [8, 6, 0, 0],
 			cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
-			scales: { x: { time: true }, y: { range: (_, __, max) => [0, Math.max(max * 1.1, this.stacked ? 4 : 1)] } },
+			scales: { x: { time: true }, y: { range: (_, __, max) => [0, Math.max(max * 1.1, this.stacked ? 4 : 60)] } },
 			axes: [
 				{ ...axis, grid: { show: false }, space: 70, size: 26, values: (_, splits) => splits.map(s => minute(s * 1000)) },
-				{ ...axis, grid, space: 34, size: 50, values: (_, splits) => splits.map(s => Number.isInteger(s) || this.value !== number ? this.value(s) : '') },
+				{ ...axis, grid, space: 26, size: 46, incrs: this.steps, values: (_, splits) => splits.map(s => this.value(s)) },
 			],
 			series: [{}, ...this.series.map(s => this.seriesOptions(s))],
 			hooks: { setCursor: [plot => this.read(plot.cursor.idx)] },
@@ -108,7 +117,7 @@ export const failureChart = () => new Chart({
 });
 
 export const ageChart = () => new Chart({
-	title: 'Age of the queue', value: s => duration(s * 1000).replace(/ 0\d? ?\w*$|\.0/, ''),
+	title: 'Age of the queue', value: shortTime, steps: TIMES,
 	series: [{ name: 'Oldest waiting job', ink: 'running', line: true }],
-	words: ([age]) => age ? `the oldest has waited ${duration(age * 1000)}` : 'nothing waits',
+	words: ([age]) => age ? `the oldest had waited ${seconds(age * 1000)}` : age === 0 ? 'nothing waited' : 'not known',
 });

@@ -3,7 +3,7 @@
 import * as actions from './actions.js';
 import { json } from './api.js';
 import { attribute, h, icon, perFrame, text } from './dom.js';
-import { absolute, ago, bytes, duration } from './format.js';
+import { absolute, ago, bytes, now, until } from './format.js';
 import { Attempts, Deliveries, Log, Result } from './job_parts.js';
 import { badge, outlook, percent, progressBar, progressWords, timeElement, took, updateBadge, updateBar, updateTime, word } from './parts.js';
 import { announce, problemBox, toast } from './ui.js';
@@ -32,6 +32,8 @@ export class JobPage {
 		this.percent = h('span', { class: 'percent' });
 		this.words = h('span', { class: 'words' });
 		this.outlook = h('span', { class: 'muted' });
+		this.progress = h('div', { class: 'job-progress' }, h('div', { class: 'bar-line' }, this.bar, this.percent),
+			h('div', { class: 'bar-words' }, this.words, this.outlook));
 		this.cancel = this.button('Cancel', 'canceled', '', actions.cancel);
 		this.retry = this.button('Retry', 'retry', 'primary', actions.retry);
 		this.remove = this.button('Delete', 'trash', 'danger', actions.remove);
@@ -51,9 +53,7 @@ export class JobPage {
 				h('div', { class: 'job-head' }, h('div', { class: 'job-name' }, this.title, this.badge),
 					h('div', { class: 'buttons' }, this.cancel, this.retry, this.remove)),
 				h('p', { class: 'job-id' }, this.id, this.copy),
-				h('div', { class: 'job-progress' }, h('div', { class: 'bar-line' }, this.bar, this.percent),
-					h('div', { class: 'bar-words' }, this.words, this.outlook)),
-				this.facts),
+				this.progress, this.facts),
 			this.error, this.result.element, this.attempts.element, this.log.element, this.deliveries.element);
 		this.element = h('div', { class: 'job-page' }, h('p', { class: 'way-back' }, h('a', { href: '#/' }, icon('back'), 'All jobs')), this.trouble, this.content);
 	}
@@ -122,6 +122,7 @@ export class JobPage {
 		text(this.words, job.status === 'Failed' ? '' : progressWords(job));
 		this.drawButtons(job);
 		this.drawError(job);
+		this.progress.hidden = !actions.isLive(job) && !this.words.textContent;
 		this.fact('Attempt', job.attempt ? String(job.attempt) : '');
 		this.fact('Position in the queue', job.queuePosition ? String(job.queuePosition) : '');
 		this.fact('Input', this.input ?? '');
@@ -176,12 +177,11 @@ export class JobPage {
 	}
 
 	factTime(name, time) {
-		const element = this.factElement(name, Boolean(time), () => timeElement());
-		if (element)
-			updateTime(element, time, t => {
-				const far = Date.parse(t) - Date.now();
-				return far > 0 ? `${absolute(t)} (in ${duration(far)})` : `${absolute(t)} (${ago(t)})`;
-			});
+		const element = this.factElement(name, Boolean(time), () => h('span', {}, timeElement(), h('span', { class: 'muted' })));
+		if (!element)
+			return;
+		updateTime(element.firstChild, time, absolute);
+		text(element.lastChild, Date.parse(time) > now() ? until(time) : ago(time));
 	}
 
 	drawButtons(job) {
@@ -220,13 +220,13 @@ export class JobPage {
 		this.busy = true;
 		for (const button of [this.cancel, this.retry, this.remove])
 			attribute(button, 'aria-disabled', 'true');
-		const now = await action(this.job);
+		const result = await action(this.job);
 		this.busy = false;
 		for (const button of [this.cancel, this.retry, this.remove])
 			attribute(button, 'aria-disabled', null);
-		if (now)
-			this.show(now);
-		else if (now === null)
+		if (result)
+			this.show(result);
+		else if (result === null)
 			location.hash = '#/';
 	}
 

@@ -139,7 +139,7 @@ export class JobList {
 		this.clear.hidden = !(filter.status || filter.type || filter.since);
 		if (!same) {
 			this.empty();
-			text(this.note, '');
+			this.note.replaceChildren(h('p', { class: 'empty' }, 'Loading …'));
 		}
 		this.load();
 	}
@@ -220,6 +220,7 @@ export class JobList {
 		const { cursor: here, ...filter } = this.filter;
 		attribute(this.newest, 'href', listHash(filter));
 		this.newest.hidden = this.newer.hidden = this.onFirstPage;
+		this.pager.hidden = this.onFirstPage && !cursor;
 		attribute(this.newer, 'href', listHash(this.trail.get(here) ?? filter));
 		this.older.hidden = !cursor || this.ids.length === 0;
 		if (cursor) {

@@ -10,7 +10,8 @@ const IDLE_MS = 15000;
 const BUSY_MS = 3000; /* at most so often while jobs come and end */
 const AWAY_MS = 4000;
 const SAMPLE_MS = 10000;
-const SAMPLES = 360;
+const SAMPLES = 400;
+const HOUR_S = 3600;
 
 const tile = (name, className = '') => {
 	const value = h('dd', {}, '–');
@@ -28,11 +29,10 @@ export class Overview {
 			h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Ends by minute' }, h('table', {}, h('thead', {}, h('tr', {},
 				['Minute', 'Completed', 'Failed', 'Canceled'].map(name => h('th', { scope: 'col' }, name)))), this.rows)));
 		const narrow = matchMedia('(max-width: 640px)').matches;
-		this.fold = h('details', { class: 'charts-fold', open: recall('charts', narrow ? 'closed' : 'open') === 'open',
-			ontoggle: () => remember('charts', this.fold.open ? 'open' : 'closed') },
-		h('summary', {}, 'Charts of the last hour'),
+		this.fold = h('details', { class: 'charts-fold', open: recall('charts', narrow ? 'closed' : 'open') === 'open' },
+		h('summary', { onclick: () => remember('charts', this.fold.open ? 'closed' : 'open') }, 'Charts of the last hour'),
 		h('div', { class: 'charts' }, Object.values(this.charts).map(chart => chart.element)), this.numbers);
-		this.trouble = h('div');
+		this.trouble = h('div', { class: 'trouble' });
 		this.element = h('section', { class: 'overview', 'aria-label': 'Overview' },
 			h('dl', { class: 'tiles' }, Object.values(this.tiles).map(t => t.element)), this.trouble, this.fold);
 		this.soon(0);
@@ -100,18 +100,22 @@ export class Overview {
 			failed ? `${number(failed)} in the last hour, ${(100 * failed / ended).toFixed(ended > 999 ? 1 : 0)} % of what ended` : 'None in the last hour');
 	}
 
-	/** The age is known for now only: its line begins when the page is opened. */
+	/** What is known of the time before the page was opened: how long the job that is now the oldest had waited. */
+	firstSamples(s) {
+		const age = this.age() / 1000;
+		return Array.from({ length: 60 }, (_, n) => s - HOUR_S + 60 * n).map(at => [at, age > s - at ? age - (s - at) : null]);
+	}
+
 	drawAge() {
 		const s = Math.round(now() / 1000);
-		const last = this.samples.at(-1);
-		if (!last || s - last[0] >= SAMPLE_MS / 1000)
-			this.samples.push([s, this.age() / 1000]);
-		this.samples.splice(0, this.samples.length - SAMPLES);
-		const shown = [...this.samples, [s + 1, this.age() / 1000]];
-		const first = shown[0][0];
-		const lead = shown.at(-1)[0] - first < 300 ? [[shown.at(-1)[0] - 300, null]] : [];
-		this.charts.age.set([[...lead, ...shown].map(p => p[0]), [...lead, ...shown].map(p => p[1])],
-			this.age() ? `The oldest job has waited ${seconds(this.age())}` : 'Nothing waits');
+		const age = this.age() / 1000;
+		if (this.samples.length === 0)
+			this.samples = this.firstSamples(s);
+		if (s - this.samples.at(-1)[0] >= SAMPLE_MS / 1000)
+			this.samples.push([s, age]);
+		this.samples = this.samples.filter(([at]) => at >= s - HOUR_S).slice(-SAMPLES);
+		const shown = [[s - HOUR_S - 1, null], ...this.samples, [s + 1, age]];
+		this.charts.age.set([shown.map(p => p[0]), shown.map(p => p[1])], age ? `The oldest job has waited ${seconds(age * 1000)}` : 'Nothing waits');
 	}
 
 	showTable() {

@@ -58,7 +58,7 @@ export function outlook(job) {
 export function progressWords(job) {
 	const { done, total, message } = job.progress ?? {};
 	if (job.status === 'Queued')
-		return job.queuePosition ? `${number(job.queuePosition)} in the queue` : job.attempt ? 'waits for its next attempt' : 'waits';
+		return job.queuePosition ? `${number(job.queuePosition)} in the queue` : job.attempt ? 'waits for its next attempt' : 'waiting';
 	if (job.status === 'Failed')
 		return job.error?.title ?? '';
 	if (job.status !== 'InProgress')

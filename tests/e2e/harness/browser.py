@@ -23,6 +23,9 @@ OPTIONS = [
     "--no-sandbox", "--hide-scrollbars", "--window-size=800,600",
 ]
 
+# Keys that make no letter: name -> code, number. "Tab+shift" holds Shift.
+KEYS = {"Tab": ("Tab", 9), "Enter": ("Enter", 13), "Escape": ("Escape", 27), "Delete": ("Delete", 46)}
+
 
 def binary():
     found = [p for p in map(shutil.which, NAMES) if p]
@@ -101,7 +104,7 @@ class Browser:
         target = self.call("Target.createTarget", {"url": "about:blank"})["targetId"]
         session = self.call("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
         page = self.pages[session] = Page(self, target, session)
-        for domain in ("Page", "Runtime", "Network"):
+        for domain in ("Page", "Runtime", "Network", "Log"):
             page.call(f"{domain}.enable")
         page.call("Page.navigate", {"url": url})
         return page
@@ -148,3 +151,36 @@ class Page:
     def close(self):
         self.browser.call("Target.closeTarget", {"targetId": self.target})
         del self.browser.pages[self.session]
+
+    # ---- who looks, at what, and how ----
+
+    def headers(self, headers):
+        self.call("Network.setExtraHTTPHeaders", {"headers": headers})
+
+    def screen(self, width, height, **features):
+        """The size of the window, and media features by their names, dashes as underscores."""
+        self.call("Emulation.setDeviceMetricsOverride", {"width": width, "height": height, "deviceScaleFactor": 1,
+                                                         "mobile": width < 500})
+        self.call("Emulation.setEmulatedMedia", {"features": [
+            {"name": name.replace("_", "-"), "value": value} for name, value in features.items()]})
+
+    def go(self, url):
+        self.call("Page.navigate", {"url": url})
+
+    def press(self, *keys):
+        """Keys, one after the other, as somebody would."""
+        for key in keys:
+            name, _, shift = key.partition("+")
+            code, number = KEYS.get(name, (name, 0))
+            event = {"key": name if len(name) == 1 else code, "code": code, "windowsVirtualKeyCode": number,
+                     "modifiers": 8 if shift else 0}
+            text = {"Enter": "\r"}.get(name, name if len(name) == 1 else None)
+            self.call("Input.dispatchKeyEvent", {"type": "keyDown", **event, **({"text": text} if text else {})})
+            self.call("Input.dispatchKeyEvent", {"type": "keyUp", **event})
+
+    def click(self, selector):
+        """In the middle of an element that can be seen."""
+        x, y = self.value("(element => { element.scrollIntoView({ block: 'center' }); const r = element.getBoundingClientRect();"
+                          f"return [r.x + r.width / 2, r.y + r.height / 2]; }})(document.querySelector({json.dumps(selector)}))")
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1})
