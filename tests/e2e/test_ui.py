@@ -86,7 +86,7 @@ class Dashboard:
 @pytest.fixture
 def ui(stack, browser):
     it = Dashboard(stack, browser)
-    it.expected = []
+    it.expected = ["/v1/jobs/statistics", "/attempts", "/openapi.json"]
     yield it
     said = [s for s in it.complaints() if not any(word in str(s) for word in it.expected)]
     for page in it.pages:
@@ -102,6 +102,11 @@ def rows(page):
     """(type, status word, end of the id) of each row, from the top."""
     return page.value("[...document.querySelectorAll('.rows .row')].map(row => ['.job-link', '.badge', '.mono']"
                       ".map(part => row.querySelector(part).textContent))")
+
+
+def top(page, others):
+    """Whether the first row is one of the others."""
+    return any(row in others for row in rows(page)[:1])
 
 
 def shown(page, *statuses):
@@ -255,19 +260,18 @@ def test_fifty_thousand_jobs(stack, ui):
     page.wait(lambda p: len(p.events()) >= 50000, 60, "the stream to have told of all")
     assert len(rows(page)) == 50
     assert page.value("document.querySelectorAll('*').length") < 3000
+    page.call("Performance.enable")
     page.call("HeapProfiler.collectGarbage")
-    heap = next(m["value"] for m in page.call("Performance.getMetrics")["metrics"] if m["name"] == "JSHeapUsedSize") \
-        if page.call("Performance.enable") is not None else 0
-    assert heap < 30e6
+    assert next(m["value"] for m in page.call("Performance.getMetrics")["metrics"] if m["name"] == "JSHeapUsedSize") < 30e6
 
     # Page by page, and back.
     first = rows(page)
     page.click(".pager .older")
-    page.wait(lambda p: len(rows(p)) == 50 and rows(p)[0] not in first, 20, "older jobs")
+    page.wait(lambda p: len(rows(p)) == 50 and not top(p, first), 20, "older jobs")
     second = rows(page)
     assert not [r for r in second if r in first]
     page.click(".pager .older")
-    page.wait(lambda p: len(rows(p)) == 50 and rows(p)[0] not in second, 20, "still older jobs")
+    page.wait(lambda p: len(rows(p)) == 50 and not top(p, second), 20, "still older jobs")
     page.click(".pager a:nth-child(2)")
     page.wait(lambda p: rows(p) == second, 20, "newer jobs again")
     page.click(".pager a:nth-child(1)")
@@ -277,10 +281,10 @@ def test_fifty_thousand_jobs(stack, ui):
     live(page)
     page.call("Input.dispatchMouseEvent", {"type": "mouseMoved", "x": 5, "y": 5})
     url = stack.api("crowd").submit("/test/idle").headers["Location"]
-    page.wait(lambda p: rows(p)[0][2] == short(url), 30, "the new job")
+    page.wait(lambda p: [r[2] for r in rows(p)[:1]] == [short(url)], 30, "the new job")
     stack.sql(CROWD, {"jobs": 3000, "client": "crowd", "age": "0"})
     url = stack.api("crowd").submit("/test/idle").headers["Location"]
-    page.wait(lambda p: rows(p)[0][2] == short(url), 30, "the newest job after a flood")
+    page.wait(lambda p: [r[2] for r in rows(p)[:1]] == [short(url)], 30, "the newest job after a flood")
     assert len(rows(page)) <= 100
 
 

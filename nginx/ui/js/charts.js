@@ -32,7 +32,7 @@ class Chart {
 	constructor({ title, series, words, value = number, steps = COUNTS, stacked = false }) {
 		Object.assign(this, { series, words, value, steps, stacked, data: null });
 		this.reading = h('p', { class: 'reading' });
-		this.plot = h('div', { class: 'plot', role: 'img' });
+		this.plot = h('div', { class: 'plot', role: 'img', 'aria-label': title });
 		this.title = title;
 		this.element = h('figure', { class: 'chart' }, h('figcaption', {}, title), this.reading, this.plot);
 		new ResizeObserver(() => this.resize()).observe(this.plot);

@@ -74,7 +74,7 @@ export class JobList {
 		this.older = h('a', { class: 'older' }, 'Older', icon('back'));
 		this.pager = h('nav', { class: 'pager', 'aria-label': 'Pages of the list' }, this.newest, this.newer, this.older);
 		this.element = h('section', { class: 'list card', 'aria-labelledby': 'list-title' },
-			h('div', { class: 'list-head' }, h('h2', { id: 'list-title' }, 'Jobs'), this.pause),
+			h('div', { class: 'list-head' }, h('h1', { id: 'list-title' }, 'Jobs'), this.pause),
 			h('div', { class: 'filters', role: 'search', 'aria-label': 'Filter the jobs' },
 				h('div', { class: 'chips', role: 'group', 'aria-label': 'Status' }, this.chips),
 				h('div', { class: 'selects' },

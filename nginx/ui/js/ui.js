@@ -4,7 +4,7 @@ import { h, icon, text } from './dom.js';
 
 const TOAST_MS = 6000;
 const TOASTS_MAX = 4;
-const ANNOUNCE_MS = 5000;
+const ANNOUNCE_MS = 3000;
 
 const byId = id => document.getElementById(id);
 
