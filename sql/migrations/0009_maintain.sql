@@ -114,8 +114,8 @@ BEGIN
            AND right(c.relname, 8) < to_char((now() AT TIME ZONE 'UTC')::date - 2, 'YYYYMMDD')
          ORDER BY 1
     LOOP
-        CONTINUE WHEN NOT longhaul.day_is_over(v_day);
         BEGIN
+            CONTINUE WHEN NOT longhaul.day_is_over(v_day);
             -- A transaction that has been open for days may just have committed a job: once more, without writers.
             EXECUTE format('LOCK TABLE longhaul.%I, longhaul.%I IN SHARE MODE', 'job_' || v_day, 'outcome_' || v_day);
             CONTINUE WHEN NOT longhaul.day_is_over(v_day);
