@@ -50,12 +50,12 @@ objects = $(patsubst $(S)/%.c,$(O)/obj/%.o,$(call sources,$(1)))
 
 COMMON     := $(O)/libcommon.a
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(O)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
-PROGRAMS   := $(foreach p,api worker runner courier,$(if $(wildcard $(S)/$(p)/main.c),$(O)/longhaul-$(p)))
+PROGRAMS   := $(foreach p,api worker runner courier admin,$(if $(wildcard $(S)/$(p)/main.c),$(O)/longhaul-$(p)))
 HIDDEN     := %-runner %-courier # started by the worker only
-ALL_OBJ    := $(foreach d,common api worker runner courier handlers,$(call objects,$(d)))
+ALL_OBJ    := $(foreach d,common api worker runner courier admin handlers,$(call objects,$(d)))
 
 .PHONY: all
-all: $(PROGRAMS) $(COMMON)
+all: $(PROGRAMS) $(O)/longhaul-migrate $(COMMON)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -110,6 +110,15 @@ $(O)/longhaul-runner: $(call objects,runner) $(call objects,handlers) $(COMMON)
 $(O)/longhaul-courier: $(call objects,courier) $(COMMON)
 	$(call say,LINK)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CURL) $(CARES) $(LIBS)
+
+$(O)/longhaul-admin: $(call objects,admin) $(COMMON)
+	$(call say,LINK)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+# Beside longhaul-admin, which calls it.
+$(O)/longhaul-migrate: sql/longhaul-migrate
+	@mkdir -p $(@D)
+	@sed 's|$$here/migrations|$(abspath sql/migrations)|' $< >$@ && chmod 755 $@
 
 # ---- unit tests ---------------------------------------------------------------------------------
 
@@ -200,7 +209,7 @@ install: all
 	install -m 644 $(S)/include/longhaul/handler.h $(DESTDIR)$(includedir)/longhaul
 
 uninstall:
-	rm -f $(DESTDIR)$(bindir)/longhaul-api $(DESTDIR)$(bindir)/longhaul-worker $(DESTDIR)$(bindir)/longhaul-migrate
+	rm -f $(DESTDIR)$(bindir)/longhaul-api $(DESTDIR)$(bindir)/longhaul-worker $(DESTDIR)$(bindir)/longhaul-admin $(DESTDIR)$(bindir)/longhaul-migrate
 	rm -rf $(DESTDIR)$(libexecdir) $(DESTDIR)$(datadir) $(DESTDIR)$(docdir) $(DESTDIR)$(includedir)/longhaul
 
 .PHONY: clean

@@ -2,7 +2,7 @@
 # The rules that keep the rooms of the source apart. Prints each breach as file:line; exit 1 if any.
 #   common/   knows neither api nor worker nor runner
 #   api/      alone speaks FastCGI; nobody includes another room's headers
-#   libpq     is known to the database files of common and to the handlers with transactions of their own
+#   libpq     is known to the database files of common, to the handlers with transactions of their own, and to admin/pg.c
 #   courier/  alone reads what strangers answer: it knows neither the database nor secrets
 #   libcurl   is known to the courier, the check of webhooks' URLs and the handlers; c-ares to the courier
 #   sql/      alone names tables: C calls functions of schema longhaul
@@ -27,15 +27,17 @@ includes() { # includes PATTERN FILES…: the #include lines that match
 src=fcgi-app
 files() { find "$@" -name '*.[ch]' 2>/dev/null | sort; }
 db_files="$src/common/db"
-not_db() { files $src | grep -vE "^($db_files|$src/common/pgarray|$src/handlers/(job_db|bulk_import|import_|sql))"; }
+not_db() { files $src | grep -vE "^($db_files|$src/common/pgarray|$src/handlers/(job_db|bulk_import|import_|sql)|$src/admin/pg\.c)"; }
 
 # shellcheck disable=SC2046  # lists of files without spaces
 {
 	breach 'only api includes FastCGI headers' "$(includes 'fcgi' $(files $src | grep -v "^$src/api/"))"
 	breach 'only the database files include libpq' "$(includes 'libpq|postgres_ext|pg_' $(not_db))"
-	breach 'common knows no other room' "$(includes '(\.\./)?(api|worker|runner|handlers|courier)/' $(files $src/common))"
+	breach 'common knows no other room' "$(includes '(\.\./)?(api|worker|runner|handlers|courier|admin)/' $(files $src/common))"
 	breach 'api knows no other room than common' "$(includes '(\.\./)?(worker|runner|handlers|courier)/' $(files $src/api))"
 	breach 'worker knows no other room than common' "$(includes '(\.\./)?(api|runner|handlers|courier)/' $(files $src/worker))"
+	breach 'admin knows no other room than common' \
+		"$(includes '(\.\./)?(api|worker|runner|handlers|courier)/' $(files $src/admin))"
 	breach 'runner and handlers know neither api nor worker' \
 		"$(includes '(\.\./)?(api|worker|courier)/' $(files $src/runner $src/handlers))"
 	breach 'courier knows no other room than common' \

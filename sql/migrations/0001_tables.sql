@@ -89,14 +89,16 @@ COMMENT ON COLUMN longhaul.job_type.rate_period IS 'what rate_limit is per';
 COMMENT ON COLUMN longhaul.job_type.ageing IS 'a job that has waited so long counts as one priority higher, and so on; NULL = priorities are strict';
 
 CREATE TABLE longhaul.client (
-    name       text COLLATE "C" PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 64),
-    created_at timestamptz NOT NULL DEFAULT now(),
-    note       text NOT NULL DEFAULT ''
+    name        text COLLATE "C" PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 64),
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    note        text NOT NULL DEFAULT '',
+    disabled_at timestamptz
 );
 COMMENT ON TABLE longhaul.client IS 'Clients that have API keys. Clients that nginx names need no row.';
 COMMENT ON COLUMN longhaul.client.name IS 'who the client is, as it stands in job.client';
 COMMENT ON COLUMN longhaul.client.created_at IS 'when it was entered';
 COMMENT ON COLUMN longhaul.client.note IS 'for people';
+COMMENT ON COLUMN longhaul.client.disabled_at IS 'from then on none of its keys is accepted; NULL = they are';
 
 CREATE TABLE longhaul.api_key (
     sha256     bytea PRIMARY KEY CHECK (length(sha256) = 32),

@@ -49,10 +49,11 @@ COMMENT ON FUNCTION longhaul.job_type_kept() IS 'Trigger of job_type: refuses to
 CREATE TRIGGER job_type_kept BEFORE DELETE ON longhaul.job_type
     FOR EACH ROW EXECUTE FUNCTION longhaul.job_type_kept();
 
--- The client that an API key belongs to; NULL if the key is unknown or revoked.
+-- The client that an API key belongs to; NULL if the key is unknown or revoked, or its client disabled.
 CREATE FUNCTION longhaul.client_of_key(p_sha256 bytea) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
-    SELECT k.client FROM longhaul.api_key k WHERE k.sha256 = p_sha256 AND k.revoked_at IS NULL
+    SELECT k.client FROM longhaul.api_key k JOIN longhaul.client c ON c.name = k.client
+     WHERE k.sha256 = p_sha256 AND k.revoked_at IS NULL AND c.disabled_at IS NULL
 $$;
 COMMENT ON FUNCTION longhaul.client_of_key(bytea) IS 'Client of an API key, given the SHA-256 of the key';
 

@@ -254,6 +254,13 @@ BEGIN
                     WHERE w.boot = p_boot AND w.dead_at IS NULL AND w.stopped_at IS NULL) THEN
         RAISE EXCEPTION 'the lease of worker % is lost', p_boot USING ERRCODE = 'LH001';
     END IF;
+    -- To a host that is drained, as if each type were at its limit: its cursors stay where they are.
+    IF EXISTS (SELECT FROM longhaul.drained_host d JOIN longhaul.worker w ON w.host = d.host WHERE w.boot = p_boot) THEN
+        FOR type_id IN SELECT DISTINCT x FROM unnest(p_type_ids) x LOOP
+            RETURN NEXT;
+        END LOOP;
+        RETURN;
+    END IF;
 
     -- In one order, so that claims don't wait for each other in a ring.
     FOR v_type, v_ageing, v_limited IN

@@ -14,7 +14,7 @@ LOG_TAIL = 6000
 
 @pytest.fixture(scope="session", autouse=True)
 def built():
-    programs = ("longhaul-api", "longhaul-worker", "longhaul-runner", "longhaul-courier")
+    programs = ("longhaul-api", "longhaul-worker", "longhaul-runner", "longhaul-courier", "longhaul-admin")
     missing = [n for n in programs if not (env.BIN / n).exists()]
     if missing:
         pytest.exit(f"not built: {', '.join(missing)} in {env.BIN} (run make, or set LONGHAUL_BIN)", 3)

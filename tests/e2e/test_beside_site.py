@@ -202,9 +202,9 @@ class Visitors:
         self.on = False
         self.thread.join()
 
-    def wait(self, more=scaled(200, 30)):
+    def wait(self, more=scaled(100, 20)):
         """Until so many more submits and polls, and some long polls, have been answered."""
-        target = {"submit": self.good["submit"] + more, "poll": self.good["poll"] + more, "long poll": self.good["long poll"] + 4}
+        target = {"submit": self.good["submit"] + more, "poll": self.good["poll"] + more, "long poll": self.good["long poll"] + 2}
         wait_until(lambda: self.bad or all(self.good[k] >= n for k, n in target.items()), 60, f"{more} more of each")
 
     async def _ask(self, connection, kind, expected, *request):
