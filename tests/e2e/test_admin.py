@@ -189,7 +189,7 @@ def test_jobs_of_any_client(stack, dba, api):
 
 
 def test_a_large_purge_goes_in_steps(make_stack):
-    stack = make_stack(apis=0, workers=0, types=("test.idle",))
+    stack = make_stack(apis=1, workers=0, types=("test.idle",))
     admin = Admin(stack, "postgres")
     stack.sql("SELECT count(longhaul.submit('test.idle', '{}'::bytea, p_client => 'c' || least(1, n / 50))) FROM generate_series(1, 1150) n")
     assert admin("job", "cancel-all", "--client", "c0", "--yes") == {"canceled": 49, "mayBeMore": False}
@@ -365,8 +365,8 @@ def test_migrate(stack):
         would = admin("migrate", "--dry-run")["wouldApply"]
         assert would[0] == "0001_tables"
         assert admin("migrate")["applied"] == would
-        assert admin("migrate") == {"applied": []}
         assert admin("status")["schemaVersion"] == int(would[-1][:4])
+        assert admin("migrate", "-n") == {"wouldApply": []}
         assert admin.run("migrate", "-d", "host=/nonexistent").returncode == 3
     finally:
         stack.cluster.sql("DROP DATABASE empty")
