@@ -395,3 +395,26 @@ def test_who_is_asked_decides(stack, dba):
     code, _, said = at_terminal(dba, b"y\n", "key", "revoke", key)
     assert code == 0
     assert dba("key", "list", "asked")[0]["revokedTime"]
+
+
+# ---- documents -------------------------------------------------------------------------------------
+
+
+def test_manual_and_completion_know_every_command():
+    manual = (env.ROOT / "fcgi-app" / "man" / "longhaul-admin.8").read_text()
+    script = env.ROOT / "fcgi-app" / "packaging" / "longhaul-admin.bash"
+    for command in commands():
+        assert f"\n.It Cm {command}" in manual, command
+        options = subprocess.run([env.BIN / "longhaul-admin", *command.split(), "--help"], capture_output=True, text=True).stdout
+        for option in (line.split()[0][2:] for line in options.splitlines() if line.startswith("  --")):
+            assert f"Fl -{option}" in manual, (command, option)
+
+    def completed(*words):
+        quoted = " ".join(f"'{w}'" for w in ("longhaul-admin", *words))
+        text = (f"PATH={env.BIN}:$PATH; . {script}; COMP_WORDS=({quoted}); COMP_CWORD={len(words)}; _longhaul_admin; "
+                'echo "${COMPREPLY[*]}"')
+        return subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=True).stdout.split()
+
+    assert set(completed("")) == {c.split()[0] for c in commands()}
+    assert completed("-c", "x", "--json", "type", "s") == ["show", "set"]
+    assert completed("host", "drain", "h", "--r") == ["--reason"]
