@@ -147,7 +147,8 @@ class Stack:
             row = {"name": name, **self.catalog[name][0], **changes.get(name, {})}
             columns = ", ".join(row)
             marks = ", ".join(["%s"] * len(row))
-            self.sql(f"INSERT INTO longhaul.job_type ({columns}) VALUES ({marks})", list(row.values()))
+            self.sql(f"INSERT INTO longhaul.job_type ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING",
+                     list(row.values()))
 
     # ---- starting and ending ----
 
