@@ -86,7 +86,7 @@ class Dashboard:
 @pytest.fixture
 def ui(stack, browser):
     it = Dashboard(stack, browser)
-    it.expected = ["/v1/jobs/statistics", "/attempts", "/openapi.json"]
+    it.expected = ["/attempts", "/openapi.json"]
     yield it
     said = [s for s in it.complaints() if not any(word in str(s) for word in it.expected)]
     for page in it.pages:

@@ -46,8 +46,8 @@ export class Attempts {
 			about(answer);
 			this.show(answer.attempts ?? [], job);
 		} catch (error) {
-			if (!error.away)
-				this.body.replaceChildren(problemBox(error, () => this.load(job, about)));
+			this.element.hidden = false;
+			this.body.replaceChildren(problemBox(error, () => this.load(job, about)));
 		}
 	}
 
@@ -172,8 +172,8 @@ export class Deliveries {
 			const page = await json(`${this.path}/deliveries`);
 			this.show(page.deliveries ?? []);
 		} catch (error) {
-			if (!error.away)
-				this.body.replaceChildren(problemBox(error, () => this.load()));
+			this.element.hidden = false;
+			this.body.replaceChildren(problemBox(error, () => this.load()));
 		}
 	}
 
