@@ -41,11 +41,12 @@ run_units() { # run_units FOLDER
 	return $bad
 }
 
-# End to end, against the programs in a folder.
+# End to end, against the programs in a folder. Nothing is timed and most of it is waiting for conditions, so
+# more run side by side than there are processors; each process has servers of its own.
 run_e2e() { # run_e2e FOLDER [pytest arguments]
 	local bin=$1
 	shift
-	LONGHAUL_BIN=$bin "$python" -m pytest -q tests/e2e "$@"
+	LONGHAUL_BIN=$bin "$python" -m pytest -q tests/e2e -n $(($(nproc) * 2)) --dist loadfile "$@"
 }
 
 stage_unit() {
@@ -60,9 +61,8 @@ stage_isolation() {
 	tests/isolation/run.sh
 }
 
-# Nothing is timed, so they may run side by side; each process has servers of its own.
 stage_e2e() {
-	build all && run_e2e "$build" -n 2 --dist loadfile
+	build all && run_e2e "$build"
 }
 
 stage_san() {
@@ -70,7 +70,7 @@ stage_san() {
 	build SAN=1 all unit-tests || return 1
 	run_units "$build/san" || bad=1
 	# What other programs make of it, and the demo's script, say nothing new here.
-	run_e2e "$build/san" -n 2 --dist loadfile --ignore tests/e2e/test_demo.py \
+	run_e2e "$build/san" --ignore tests/e2e/test_demo.py \
 		--ignore tests/e2e/test_eventsource.py --ignore tests/e2e/test_standardwebhooks.py || bad=1
 	return $bad
 }

@@ -229,28 +229,38 @@ def test_database_restarted_under_load(make_stack, own_cluster, how):
 
 
 @pytest.mark.limit(120)
-def test_a_claim_that_a_crash_has_undone(make_stack):
+def test_a_claim_that_a_crash_has_undone(make_stack, tmp_path):
     """What a crash of the server may do to a claim, which isn't flushed: the job waits again, and the same worker
-    claims it while it still runs the first claim. The second one counts."""
-    stack = make_stack(types=("test.act",), worker={"progress_ms": scaled(1500, 4000), "poll_ms": 50, "look_back_ms": 50},
+    claims it while it still runs the first claim. The second one counts, and it is the first that is ended."""
+    stack = make_stack(types=("test.act",), worker={"progress_ms": 200, "poll_ms": 50, "look_back_ms": 50},
                        type_settings={"test.act": {"slots": 3}})
     api = stack.api()
-    url = api.submit("/test/act", b'{"sleep": 5, "stdout": "once"}').headers["Location"]
+    speak, end = tmp_path / "speak", tmp_path / "end"
+    tmp_path.chmod(0o777)
+    url = api.submit("/test/act", json.dumps({"after": str(speak), "progress": [[1, 4]], "until": str(end),
+                                              "stdout": "once"})).headers["Location"]
     this = url.rsplit("/", 1)[1]
-    held = "SELECT fence FROM longhaul.lease WHERE job_id = %s AND boot IS NOT NULL"
-    api.until(url, "InProgress")
+    held = "SELECT fence FROM longhaul.lease WHERE job_id = %s AND boot IS NOT NULL AND started_at IS NOT NULL"
+    wait_until(lambda: stack.query(held, [this]), 20, "the job to be run")
     first = stack.value(held, [this])
+    # It says nothing meanwhile: what it said would be refused, and it would be ended before the second claim.
     stack.sql("WITH l AS (DELETE FROM longhaul.lease WHERE job_id = %s RETURNING *) "
               "INSERT INTO longhaul.ready (type_id, priority, gen, attempt, seq, job_id) "
               "SELECT type_id, priority, gen - 1, attempt - 1, seq, job_id FROM l", [this])
     # A new connection for claims looks for everything; the one that asks for leases is left alone meanwhile.
     assert stack.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
                        "AND application_name LIKE '%%claim'") == [(True,)]
-    wait_until(lambda: stack.query(held, [this]), 10, "the job to be claimed anew")
-    assert stack.value(held, [this]) != first
+    wait_until(lambda: stack.query(held, [this]), 20, "the job to be claimed anew")
+    second = stack.value(held, [this])
+    assert second != first
+    speak.touch()
+    lost = "the lease of a job is lost"
+    wait_until(lambda: lost in stack.workers[0].text(), 20, "the first claim to be found lost")
+    end.touch()
     assert api.result(url, 60).text == "once"
-    assert stack.value("SELECT fence FROM longhaul.outcome WHERE job_id = %s", [this]) != first
+    assert stack.value("SELECT fence FROM longhaul.outcome WHERE job_id = %s", [this]) == second
     assert api.document(url)["attempt"] == 1
+    assert stack.workers[0].text().count(lost) == 1
 
 
 @pytest.mark.limit(120)
