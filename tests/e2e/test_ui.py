@@ -8,6 +8,7 @@ import requests
 
 from harness import env, node
 from harness.browser import Browser
+from harness.nginx import Nginx
 from harness.stack import Stack
 
 AXE = node.FOLDER / "node_modules" / "axe-core" / "axe.min.js"
@@ -64,7 +65,7 @@ class Dashboard:
     def __init__(self, stack, browser):
         self.stack, self.browser, self.pages = stack, browser, []
 
-    def __call__(self, client, address="", size=DESKTOP, **features):
+    def __call__(self, client, address="", size=DESKTOP, base=None, **features):
         page = self.browser.page("about:blank")
         self.pages.append(page)
         if client:
@@ -73,7 +74,7 @@ class Dashboard:
             page.call("Network.disable")
         page.screen(*size, **features)
         page.call("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
-        page.go(f"{self.stack.base}/ui/{address}")
+        page.go(f"{base or self.stack.base}/ui/{address}")
         page.wait(lambda p: p.value("document.readyState === 'complete' && !!document.querySelector('main > *')"), 20, "the page")
         return page
 
@@ -361,6 +362,28 @@ def test_outage_is_said_and_survived(stack, ui):
     shown(page, "Completed")
     api.ended(api.submit("/test/act").headers["Location"])
     shown(page, "Completed", "Completed")
+
+
+def test_behind_a_password(stack, ui, tmp_path):
+    """nginx says who looks; the page needs nothing of its own for that."""
+    (tmp_path / "passwords").write_text("ada:{PLAIN}secret\n")
+    auth = f'auth_basic "longhaul"; auth_basic_user_file {tmp_path}/passwords;'
+    nginx = Nginx(tmp_path / "nginx", [f"unix:{stack.socket(1)}"], edit=[
+        ("longhaul/longhaul-locations.conf", "fastcgi_param LONGHAUL_CLIENT $test_client;", auth + " fastcgi_param LONGHAUL_CLIENT $remote_user;"),
+        ("longhaul/longhaul-ui.conf", '#auth_basic           "longhaul";', auth)])
+    try:
+        nginx.start()
+        site = f"127.0.0.1:{nginx.port}"
+        assert requests.get(f"http://{site}/ui/", timeout=10).status_code == 401
+        stack.api("ada").submit("/test/idle")
+        page = ui(None, base=f"http://ada:secret@{site}")
+        shown(page, "Queued")
+        live(page)
+        page.press("j", "Tab", "Enter", "Tab", "Enter")
+        shown(page, "Canceled")
+        page.go("about:blank")
+    finally:
+        nginx.stop()
 
 
 def test_files_and_their_headers(stack):

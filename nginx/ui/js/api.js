@@ -59,7 +59,8 @@ export async function request(path, { method = 'GET', headers = {}, signal } = {
 	let answer;
 	try {
 		const timeout = AbortSignal.timeout(TIMEOUT_MS);
-		answer = await fetch(path, { method, headers, credentials: 'same-origin', redirect: 'follow', cache: 'no-store',
+		// Not relative to the page, whose address may hold a password, which fetch() refuses.
+		answer = await fetch(new URL(path, location.origin), { method, headers, credentials: 'same-origin', redirect: 'follow', cache: 'no-store',
 			signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
 	} catch (cause) {
 		if (signal?.aborted)

@@ -27,7 +27,7 @@ export class Stream {
 		clearTimeout(this.timer);
 		this.source?.close();
 		this.say('connecting');
-		const source = this.source = new EventSource(this.path);
+		const source = this.source = new EventSource(new URL(this.path, location.origin));
 		source.addEventListener('open', () => {
 			clearTimeout(this.timer);
 			this.timer = setTimeout(() => this.settled(), SETTLE_MS);
