@@ -57,6 +57,7 @@ CREATE TABLE longhaul.job_type (
     rate_limit          integer CHECK (rate_limit > 0),
     rate_period         interval NOT NULL DEFAULT '1 second' CHECK (rate_period >= '1 millisecond' AND rate_period <= '31 days'),
     ageing              interval CHECK (ageing >= '1 millisecond'),
+    log_for_clients     boolean NOT NULL DEFAULT false,
     CHECK (poll_min_ms <= poll_max_ms),
     CHECK (split_part(submit_path, '/', 2) NOT IN ('jobs', 'operations', 'webhooks')),
     CHECK (collection NOT IN ('jobs', 'operations', 'webhooks'))
@@ -86,6 +87,7 @@ COMMENT ON COLUMN longhaul.job_type.paused_reason IS 'why, for people; goes when
 COMMENT ON COLUMN longhaul.job_type.max_running IS 'most jobs that all workers together may hold at a time; NULL = as many as they have slots';
 COMMENT ON COLUMN longhaul.job_type.rate_limit IS 'most jobs begun per rate_period, by all workers together; so many may begin at once, then evenly; NULL = no limit';
 COMMENT ON COLUMN longhaul.job_type.rate_period IS 'what rate_limit is per';
+COMMENT ON COLUMN longhaul.job_type.log_for_clients IS 'true: a job''s client may read what its attempts wrote to stderr (GET …/log)';
 COMMENT ON COLUMN longhaul.job_type.ageing IS 'a job that has waited so long counts as one priority higher, and so on; NULL = priorities are strict';
 
 CREATE TABLE longhaul.client (

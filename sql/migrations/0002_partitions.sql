@@ -69,6 +69,14 @@ END
 $make$;
 COMMENT ON FUNCTION longhaul.make_status_function(text) IS 'Internal: makes the status function of one day';
 
+-- The tables that are partitioned by the day, in the order in which drop_partitions locks them. Internal.
+CREATE FUNCTION longhaul.partitioned_tables() RETURNS text[]
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
+    SELECT array_agg(c.relname::text ORDER BY c.relname) FROM pg_class c
+     WHERE c.relnamespace = 'longhaul'::regnamespace AND c.relkind = 'p'
+$$;
+COMMENT ON FUNCTION longhaul.partitioned_tables() IS 'Internal: names of the tables with a partition a day';
+
 -- Makes the partitions of the days from p_from to p_to (UTC) that are missing.
 -- Returns how many it made. By CREATE TABLE LIKE and ATTACH: that locks the parent only against other
 -- DDL, so submits and polls go on. Two at once: the second waits for the first.
@@ -83,13 +91,14 @@ DECLARE
     v_low    uuid;
     v_high   uuid;
     v_made   integer := 0;
+    v_day_made integer;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('longhaul.partitions'));
     FOR v_day IN SELECT d::date FROM generate_series(p_from::timestamp, p_to::timestamp, interval '1 day') d LOOP
         v_low := longhaul.uuid_at(v_day::timestamp AT TIME ZONE 'UTC');
         v_high := longhaul.uuid_at((v_day + 1)::timestamp AT TIME ZONE 'UTC');
-        CONTINUE WHEN to_regclass('longhaul.result_chunk_' || to_char(v_day, 'YYYYMMDD')) IS NOT NULL;
-        FOREACH v_parent IN ARRAY ARRAY['job', 'outcome', 'input_chunk', 'result_chunk'] LOOP
+        v_day_made := 0;
+        FOREACH v_parent IN ARRAY longhaul.partitioned_tables() LOOP
             v_name := v_parent || '_' || to_char(v_day, 'YYYYMMDD');
             CONTINUE WHEN to_regclass('longhaul.' || v_name) IS NOT NULL;
             v_key := CASE v_parent WHEN 'job' THEN 'id' ELSE 'job_id' END;
@@ -103,8 +112,10 @@ BEGIN
             EXECUTE format('GRANT SELECT ON longhaul.%I TO longhaul_dba', v_name);
             EXECUTE format('COMMENT ON TABLE longhaul.%I IS %L', v_name,
                            format('Part of %s: ids of %s (UTC)', v_parent, to_char(v_day, 'YYYY-MM-DD')));
-            v_made := v_made + 1;
+            v_day_made := v_day_made + 1;
         END LOOP;
+        CONTINUE WHEN v_day_made = 0;
+        v_made := v_made + v_day_made;
         PERFORM longhaul.make_status_function(to_char(v_day, 'YYYYMMDD'));
     END LOOP;
     RETURN v_made;

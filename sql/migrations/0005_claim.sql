@@ -17,7 +17,8 @@ COMMENT ON FUNCTION longhaul.worker_start(uuid, text, integer, text, integer) IS
 
 -- Puts claimed jobs back: their lease rows must exist and are kept without an owner. p_delay_ms NULL
 -- or <= 0: claimable at once, before all others of their priority. Internal.
--- Writes: lease, ready, delayed, cancel_request, job_deadline.
+-- An attempt that had begun is kept as interrupted, unless the caller has said how it ended.
+-- Writes: attempt, lease, ready, delayed, cancel_request, job_deadline.
 CREATE FUNCTION longhaul.put_back(p_job_ids uuid[], p_delay_ms bigint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp SET jit = off SET enable_seqscan = off SET enable_nestloop = off SET enable_mergejoin = off
@@ -32,14 +33,21 @@ BEGIN
                       AND (z.started_at IS NOT NULL OR z.attempt > z.attempt_base OR z.deaths > 0 OR z.host_deaths > 0)));
     END IF;
     WITH u AS MATERIALIZED (
-        SELECT * FROM unnest(p_job_ids, p_delay_ms) AS x(id, delay_ms) ORDER BY x.id
+        -- One by one through the index, whatever the statistics say: see finish_batch.
+        SELECT x.*, l.place, l.gen, l.boot, l.started_at
+          FROM (SELECT * FROM unnest(p_job_ids, p_delay_ms) AS x(id, delay_ms) ORDER BY x.id) x
+         CROSS JOIN LATERAL (SELECT z.ctid AS place, z.gen, z.boot, z.started_at FROM longhaul.lease z
+                              WHERE z.job_id = x.id OFFSET 0) l
+    ), a AS (
+        INSERT INTO longhaul.attempt (job_id, gen, status, boot, started_at, ended_at)
+        SELECT u.id, u.gen, 6, u.boot, u.started_at, clock_timestamp()
+          FROM u WHERE u.started_at IS NOT NULL AND u.boot IS NOT NULL
+        ON CONFLICT DO NOTHING
     ), y AS (
         UPDATE longhaul.lease SET boot = NULL, fence = NULL, gen = lease.gen + 1, change = 0, claimed_at = NULL,
                started_at = NULL, progress_at = NULL, changed_at = clock_timestamp(), done = NULL, total = NULL,
                message = NULL
-         WHERE lease.ctid = ANY (ARRAY( -- one by one through the index, whatever the statistics say: see finish_batch
-                   SELECT x.place FROM u
-                    CROSS JOIN LATERAL (SELECT z.ctid AS place FROM longhaul.lease z WHERE z.job_id = u.id OFFSET 0) x))
+         WHERE lease.ctid = ANY (ARRAY(SELECT u.place FROM u))
         RETURNING lease.*
     ), l AS MATERIALIZED (
         SELECT y.job_id, y.type_id, y.priority, y.gen, y.attempt, y.seq, y.waiter, u.delay_ms
@@ -456,8 +464,8 @@ COMMENT ON FUNCTION longhaul.release_unheld(uuid, bigint, bigint[]) IS 'Puts bac
 -- Progress of running jobs (parallel arrays). p_age_ms: since the handler began; NULL = not begun, the row
 -- only asks whether the lease holds. done, total, message NULL = unchanged.
 -- Returns the jobs whose lease is lost: stop their handlers, write nothing more.
--- Commits without waiting for the disk. Writes: lease. Locks: the rows, SKIP LOCKED: what is locked is
--- left as it is.
+-- Commits without waiting for the disk. Writes: lease; stale_write if refused. Locks: the rows, SKIP LOCKED:
+-- what is locked is left as it is.
 CREATE FUNCTION longhaul.progress_batch(
     p_boot uuid, p_job_ids uuid[], p_fences bigint[], p_age_ms integer[], p_done bigint[], p_total bigint[],
     p_messages text[])
@@ -466,9 +474,10 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp
 SET jit = off SET enable_seqscan = off SET enable_nestloop = off SET enable_mergejoin = off
 AS $$
+DECLARE
+    v_lost uuid[];
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
-    RETURN QUERY
     WITH u AS MATERIALIZED (
         SELECT * FROM unnest(p_job_ids, p_fences, p_age_ms, p_done, p_total, p_messages)
                       AS x(id, fence, age_ms, done, total, message) ORDER BY x.id
@@ -493,9 +502,13 @@ BEGIN
          WHERE l.ctid = ANY (ARRAY(SELECT x.place FROM free x))
            AND l.job_id = f.job_id AND l.boot = p_boot AND l.fence = f.fence
     )
-    SELECT u.id FROM u
+    SELECT array_agg(u.id) INTO v_lost FROM u
      WHERE (SELECT true FROM longhaul.lease l
              WHERE l.job_id = u.id AND l.boot = p_boot AND l.fence = u.fence LIMIT 1) IS NULL;
+    IF v_lost IS NOT NULL THEN
+        PERFORM longhaul.count_stale_progress(p_boot, p_job_ids, p_fences, p_done, v_lost);
+        RETURN QUERY SELECT unnest(v_lost);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION longhaul.progress_batch(uuid, uuid[], bigint[], integer[], bigint[], bigint[], text[])
@@ -514,7 +527,7 @@ COMMENT ON FUNCTION longhaul.input_chunk_get(uuid, integer) IS 'One piece of a l
 -- Stores one piece of a large result, for the holder of the lease only: false = the lease is lost.
 -- Commits without waiting for the disk: the finish that makes it visible waits, and is behind it in the log.
 -- Pieces belong to a generation of the job: one that is written while the lease is taken away is never read.
--- Writes: result_chunk. Locks: the lease row, against the end of the job.
+-- Writes: result_chunk; stale_write if refused. Locks: the lease row, against the end of the job.
 CREATE FUNCTION longhaul.result_chunk_put(p_boot uuid, p_job_id uuid, p_fence bigint, p_seq integer, p_data bytea)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
@@ -525,6 +538,7 @@ BEGIN
     SELECT l.gen INTO v_gen FROM longhaul.lease l
      WHERE l.job_id = p_job_id AND l.boot = p_boot AND l.fence = p_fence FOR KEY SHARE;
     IF NOT FOUND THEN
+        PERFORM longhaul.count_stale(p_boot, 'result', 1);
         RETURN false;
     END IF;
     INSERT INTO longhaul.result_chunk (job_id, gen, seq, data) VALUES (p_job_id, v_gen, p_seq, p_data)

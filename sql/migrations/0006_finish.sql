@@ -130,14 +130,16 @@ COMMENT ON FUNCTION longhaul.backoff_after(integer, bigint, bigint) IS 'Internal
 --   p_results      small results; NULL = none, or stored by result_chunk_put (p_result_sizes > 0)
 --   p_errors       problem as JSON, of verdicts 2, 3, 6
 --   p_retry_ms     delay that the handler asked for, 30 days at most; NULL = the type's backoff
+--   p_logs         what the handlers logged, clean; NULL: no attempt of the batch has a log
 -- Returns per element (ord from 1) code 1 accepted, 2 already yours (a finish sent again after a
 -- broken commit), 0 the lease is lost: nothing was written; and the API processes to notify by
 -- notify_waiters: an element that several wait for comes in several rows.
--- Writes: lease, outcome, tally_delta, ready, delayed, cancel_request, waiter, and as announce. Locks: the lease rows, in order of job.
+-- Writes: lease, outcome, tally_delta, attempt, attempt_log, ready, delayed, cancel_request, waiter, and as announce;
+-- stale_write if refused. Locks: the lease rows, in order of job.
 CREATE FUNCTION longhaul.finish_batch(
     p_boot uuid, p_job_ids uuid[], p_fences bigint[], p_verdicts smallint[], p_ran_ms integer[], p_media_types text[],
     p_results bytea[], p_result_sizes bigint[], p_errors text[], p_retry_ms bigint[], p_done bigint[], p_total bigint[],
-    p_messages text[],
+    p_messages text[], p_logs text[] DEFAULT NULL,
     OUT ord integer, OUT code smallint, OUT waiter bigint)
 RETURNS SETOF record
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -154,7 +156,10 @@ DECLARE
     v_errors  text[] := p_errors;
     v_ok      integer[];
     v_ended   uuid[];
+    v_gens    integer[];
     v_waiters bigint[];
+    v_tried   integer[] := '{}';
+    v_stale   integer := 0;
     v_more    boolean;
     v_now     timestamptz := clock_timestamp();
     r         record;
@@ -205,6 +210,9 @@ BEGIN
                     coalesce(r.retry_ms, longhaul.backoff_after(r.attempt - r.attempt_base, r.backoff_ms, r.backoff_max_ms)));
             END IF;
             IF v_status[r.n] = 0 THEN
+                IF r.begun THEN
+                    v_tried := v_tried || r.n::integer;
+                END IF;
                 ord := r.n;
                 code := 1;
                 waiter := NULL;
@@ -212,6 +220,13 @@ BEGIN
                 v_status[r.n] := -1;
             END IF;
         END LOOP;
+        IF cardinality(v_tried) > 0 THEN
+            PERFORM longhaul.keep_attempts(p_boot, ARRAY(SELECT p_job_ids[n] FROM unnest(v_tried) AS n),
+                                           ARRAY(SELECT p_verdicts[n] FROM unnest(v_tried) AS n),
+                                           ARRAY(SELECT p_ran_ms[n] FROM unnest(v_tried) AS n),
+                                           ARRAY(SELECT p_errors[n] FROM unnest(v_tried) AS n),
+                                           ARRAY(SELECT p_logs[n] FROM unnest(v_tried) AS n));
+        END IF;
         IF cardinality(v_back) > 0 THEN
             PERFORM longhaul.put_back(v_back, v_delay);
         END IF;
@@ -259,9 +274,16 @@ BEGIN
                        coalesce(g.started_at, v_now - g.ran_ms * interval '1 ms', v_now) AS began FROM gone g) x
          GROUP BY x.type_id, x.status, x.client
     )
-    SELECT array_agg(g.n::integer), array_agg(g.id), array_agg(g.waiter) INTO v_ok, v_ended, v_waiters FROM gone g;
+    SELECT array_agg(g.n::integer), array_agg(g.id), array_agg(g.waiter), array_agg(g.gen)
+      INTO v_ok, v_ended, v_waiters, v_gens FROM gone g;
     IF v_ended IS NOT NULL THEN
         PERFORM longhaul.announce(v_ended);
+    END IF;
+    IF cardinality(p_logs) > 0 AND v_ended IS NOT NULL THEN
+        INSERT INTO longhaul.attempt_log (job_id, gen, log)
+        SELECT x.id, x.gen, u.log
+          FROM unnest(p_logs) WITH ORDINALITY AS u(log, n) JOIN unnest(v_ok, v_ended, v_gens) AS x(n, id, gen) ON x.n = u.n
+         WHERE u.log IS NOT NULL;
     END IF;
 
     RETURN QUERY SELECT x.n, 1::smallint, x.w FROM unnest(v_ok, v_waiters) AS x(n, w);
@@ -282,18 +304,32 @@ BEGIN
     v_more := EXISTS (SELECT FROM unnest(v_status) AS s WHERE s >= 0)
               AND coalesce(cardinality(v_ok), 0) < (SELECT count(*) FROM unnest(v_status) AS s WHERE s >= 0);
     IF v_more THEN
-        RETURN QUERY
-        SELECT u.n::integer,
-               CASE WHEN EXISTS (SELECT FROM longhaul.outcome o
-                                  WHERE o.job_id = u.id AND o.boot = p_boot AND o.fence = u.fence)
-                    THEN 2 ELSE 0 END::smallint, NULL::bigint
-          FROM unnest(p_job_ids, p_fences, v_status) WITH ORDINALITY AS u(id, fence, status, n)
-         WHERE u.status >= 0 AND (v_ok IS NULL OR u.n <> ALL (v_ok));
+        waiter := NULL;
+        FOR r IN
+            SELECT u.n::integer, u.id, o.gen, u.log
+              FROM unnest(p_job_ids, p_fences, v_status, p_logs) WITH ORDINALITY AS u(id, fence, status, log, n)
+              LEFT JOIN LATERAL (SELECT x.gen FROM longhaul.outcome x
+                                  WHERE x.job_id = u.id AND x.boot = p_boot AND x.fence = u.fence OFFSET 0) o ON true
+             WHERE u.status >= 0 AND (v_ok IS NULL OR u.n <> ALL (v_ok))
+        LOOP
+            ord := r.n;
+            code := CASE WHEN r.gen IS NULL THEN 0 ELSE 2 END;
+            RETURN NEXT;
+            IF code = 2 AND r.log IS NOT NULL THEN
+                -- Its handler's own transaction has ended the job, which knew nothing of the log.
+                INSERT INTO longhaul.attempt_log (job_id, gen, log) VALUES (r.id, r.gen - 1, r.log) ON CONFLICT DO NOTHING;
+            ELSIF code = 0 AND p_verdicts[r.n] IN (1, 2, 4) THEN
+                v_stale := v_stale + 1;
+            END IF;
+        END LOOP;
+        IF v_stale > 0 THEN
+            PERFORM longhaul.count_stale(p_boot, 'outcome', v_stale);
+        END IF;
     END IF;
 END
 $$;
 COMMENT ON FUNCTION longhaul.finish_batch(uuid, uuid[], bigint[], smallint[], integer[], text[], bytea[], bigint[], text[],
-    bigint[], bigint[], bigint[], text[]) IS 'Ends attempts of jobs, for the holders of their leases';
+    bigint[], bigint[], bigint[], text[], text[]) IS 'Ends attempts of jobs, for the holders of their leases';
 
 -- Takes the jobs of hosts whose lease has run out. Any worker may call it, any number at once.
 -- The clock is the database's, and doesn't count while the server is down. A job that had begun on five lost hosts

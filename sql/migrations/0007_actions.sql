@@ -75,7 +75,7 @@ $$;
 COMMENT ON FUNCTION longhaul.cancel_job(uuid, text) IS 'Cancels a client''s job';
 
 -- Removes a client's ended job with its input and result. Returns 0 there is none, 1 removed, 2 it has not ended.
--- Writes: job, outcome, input_chunk, result_chunk, and as forget_webhooks.
+-- Writes: job, outcome, input_chunk, result_chunk, attempt, attempt_log, and as forget_webhooks.
 CREATE FUNCTION longhaul.delete_job(p_id uuid, p_client text) RETURNS smallint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan AS $$
@@ -91,6 +91,8 @@ BEGIN
     DELETE FROM longhaul.job j WHERE j.id = p_id;
     DELETE FROM longhaul.input_chunk c WHERE c.job_id = p_id;
     DELETE FROM longhaul.result_chunk c WHERE c.job_id = p_id;
+    DELETE FROM longhaul.attempt a WHERE a.job_id = p_id;
+    DELETE FROM longhaul.attempt_log g WHERE g.job_id = p_id;
     PERFORM longhaul.forget_webhooks(ARRAY[p_id]);
     RETURN 1;
 END
@@ -99,7 +101,7 @@ COMMENT ON FUNCTION longhaul.delete_job(uuid, text) IS 'Removes a client''s ende
 
 -- Queues Failed and Canceled jobs again, those of p_ids that are not past their retention, before all others of their
 -- priority. One whose time has not come yet goes on waiting for it; by when it was to be started doesn't count any more.
--- Returns how many. Internal. Writes: outcome, lease, ready or delayed, job_deadline. Locks: the outcomes.
+-- Returns how many. Internal. Writes: outcome, attempt, lease, ready or delayed, job_deadline. Locks: the outcomes.
 CREATE FUNCTION longhaul.requeue(p_ids uuid[]) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan SET jit = off SET enable_seqscan = off AS $$
@@ -110,9 +112,12 @@ BEGIN
     WITH o AS (
         DELETE FROM longhaul.outcome x
          WHERE x.job_id = ANY (p_ids) AND x.status IN (4, 5) AND x.expires_at > now()
-        RETURNING x.job_id, x.gen + 1 AS gen, x.attempt
+        RETURNING x.job_id, x.gen + 1 AS gen, x.attempt, x.status, x.boot, x.started_at, x.ended_at, x.error
+    ), a AS (
+        INSERT INTO longhaul.attempt (job_id, gen, status, boot, started_at, ended_at, error)
+        SELECT o.job_id, o.gen - 2, o.status, o.boot, o.started_at, o.ended_at, o.error FROM o WHERE o.started_at IS NOT NULL
     ), j AS MATERIALIZED (
-        SELECT o.*, x.type_id, x.client, x.priority, x.seq, coalesce(x.run_at > now(), false) AS later, x.run_at
+        SELECT o.job_id, o.gen, o.attempt, x.type_id, x.client, x.priority, x.seq, coalesce(x.run_at > now(), false) AS later, x.run_at
           FROM o JOIN (SELECT * FROM longhaul.job y WHERE y.id = ANY (p_ids)) x ON x.id = o.job_id
          ORDER BY x.seq
     ), l AS (

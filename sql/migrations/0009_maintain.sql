@@ -55,7 +55,8 @@ $$;
 COMMENT ON FUNCTION longhaul.expire_jobs(integer) IS 'Internal: fails jobs older than their lifetime';
 
 -- Removes up to p_limit ended jobs whose retention has run out, with their inputs and results. Returns how many.
--- Internal. Writes: outcome, job, input_chunk, result_chunk, webhook tables, in the order in which delete_job does.
+-- Internal. Writes: outcome, job, input_chunk, result_chunk, attempt, attempt_log, webhook tables, in the order in which
+-- delete_job does.
 CREATE FUNCTION longhaul.purge_jobs(p_limit integer) RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan
@@ -70,6 +71,8 @@ BEGIN
         DELETE FROM longhaul.job j WHERE j.id = ANY (v_ids);
         DELETE FROM longhaul.input_chunk c WHERE c.job_id = ANY (v_ids);
         DELETE FROM longhaul.result_chunk c WHERE c.job_id = ANY (v_ids);
+        DELETE FROM longhaul.attempt a WHERE a.job_id = ANY (v_ids);
+        DELETE FROM longhaul.attempt_log g WHERE g.job_id = ANY (v_ids);
         PERFORM longhaul.forget_webhooks(v_ids);
     END IF;
     RETURN cardinality(v_ids);
@@ -104,7 +107,7 @@ CREATE FUNCTION longhaul.drop_partitions() RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp SET lock_timeout = '25ms' AS $$
 DECLARE
-    c_parents CONSTANT text[] := ARRAY['input_chunk', 'job', 'outcome', 'result_chunk'];
+    c_parents CONSTANT text[] := longhaul.partitioned_tables();
     v_day     text;
     v_parent  text;
 BEGIN
@@ -158,8 +161,8 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtext('longhaul.maintain')) THEN
         RETURN false;
     END IF;
-    IF EXISTS (SELECT FROM generate_series(-1, 3) AS d
-                WHERE to_regclass('longhaul.result_chunk_' || to_char(v_today + d, 'YYYYMMDD')) IS NULL) THEN
+    IF EXISTS (SELECT FROM generate_series(-1, 3) AS d, unnest(longhaul.partitioned_tables()) AS t
+                WHERE to_regclass(format('longhaul.%s_%s', t, to_char(v_today + d, 'YYYYMMDD'))) IS NULL) THEN
         PERFORM longhaul.make_partitions(v_today - 1, v_today + 3);
     END IF;
     v_more := longhaul.expire_jobs(c_step) = c_step OR v_more;

@@ -189,14 +189,13 @@ SELECT p.day, p.tables, p.jobs_estimated, p.ended_estimated, pg_size_pretty(p.by
                      WHERE s.schemaname = 'longhaul' AND s.tablename = c.relname AND s.attname = 'expires_at')) AS last_expires_at
           FROM pg_inherits i
           JOIN pg_class c ON c.oid = i.inhrelid
-         WHERE i.inhparent IN ('longhaul.job'::regclass, 'longhaul.outcome'::regclass, 'longhaul.input_chunk'::regclass,
-                               'longhaul.result_chunk'::regclass)
+         WHERE i.inhparent IN (SELECT t.oid FROM pg_class t WHERE t.relnamespace = 'longhaul'::regnamespace AND t.relkind = 'p')
          GROUP BY 1) p
   CROSS JOIN (SELECT coalesce(max(t.retention), '0') AS retention, coalesce(max(t.retention + t.lifetime), '0') AS longest
                 FROM longhaul.job_type t) k;
 COMMENT ON VIEW longhaul.partitions IS 'The days that are stored: estimated number of jobs, size, when they go. A day goes when its last job has expired.';
 COMMENT ON COLUMN longhaul.partitions.day IS 'the day (UTC) in the ids of its jobs';
-COMMENT ON COLUMN longhaul.partitions.tables IS 'its tables: job, outcome, input_chunk, result_chunk';
+COMMENT ON COLUMN longhaul.partitions.tables IS 'its tables: job, outcome, inputs, results, attempts, logs';
 COMMENT ON COLUMN longhaul.partitions.jobs_estimated IS 'jobs stored, estimated';
 COMMENT ON COLUMN longhaul.partitions.ended_estimated IS 'of these, ended';
 COMMENT ON COLUMN longhaul.partitions.size IS 'of all its tables with their indexes';

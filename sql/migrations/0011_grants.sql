@@ -23,7 +23,7 @@ GRANT EXECUTE ON FUNCTION
     longhaul.progress_batch(uuid, uuid[], bigint[], integer[], bigint[], bigint[], text[]),
     longhaul.input_chunk_get(uuid, integer), longhaul.result_chunk_put(uuid, uuid, bigint, integer, bytea),
     longhaul.finish_batch(uuid, uuid[], bigint[], smallint[], integer[], text[], bytea[], bigint[], text[], bigint[],
-                          bigint[], bigint[], text[]),
+                          bigint[], bigint[], text[], text[]),
     longhaul.notify_waiters(bigint[], uuid[]), longhaul.rescue(), longhaul.promote_due(integer), longhaul.maintain()
 TO longhaul_worker;
 

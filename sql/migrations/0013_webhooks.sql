@@ -221,7 +221,7 @@ COMMENT ON FUNCTION longhaul.document_error(text, text) IS 'Internal: a job''s e
 
 -- The document of an ended job, member for member what GET on the job shows. Internal.
 CREATE FUNCTION longhaul.document_of(
-    p_job longhaul.job_status, p_type text, p_collection text, p_base_url text, p_problem_base text)
+    p_job longhaul.job_status, p_type text, p_collection text, p_log boolean, p_base_url text, p_problem_base text)
 RETURNS text
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -246,18 +246,19 @@ BEGIN
         '"attempt":' || nullif(p_job.attempt, 0),
         '"error":' || longhaul.document_error(p_job.error, p_problem_base),
         '"_links":{"self":{"href":' || to_json(v_self) || '}' ||
-            CASE WHEN p_job.status = 3 THEN ',"results":{"href":' || to_json(v_self || '/results') || '}' ELSE '' END || '}')
+            CASE WHEN p_job.status = 3 THEN ',"results":{"href":' || to_json(v_self || '/results') || '}' ELSE '' END ||
+            CASE WHEN p_log THEN ',"log":{"href":' || to_json(v_self || '/log') || '}' ELSE '' END || '}')
         || '}';
 END
 $$;
-COMMENT ON FUNCTION longhaul.document_of(longhaul.job_status, text, text, text, text) IS 'Internal: the document of an ended job';
+COMMENT ON FUNCTION longhaul.document_of(longhaul.job_status, text, text, boolean, text, text) IS 'Internal: the document of an ended job';
 
 -- The document of one ended job, as JSON; NULL if there is no such job or it has not ended.
 --   p_base_url      base of its links, as in the webhook
 --   p_problem_base  base of its error's type
 CREATE FUNCTION longhaul.job_document(p_job_id uuid, p_base_url text, p_problem_base text) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan AS $$
-    SELECT longhaul.document_of(s, t.name, t.collection, p_base_url, p_problem_base)
+    SELECT longhaul.document_of(s, t.name, t.collection, t.log_for_clients, p_base_url, p_problem_base)
       FROM longhaul.status_batch(ARRAY[p_job_id], ARRAY(SELECT j.client FROM longhaul.job j WHERE j.id = p_job_id), false) s
       JOIN longhaul.job_type t ON t.type_id = s.type_id
      WHERE s.status >= 3
@@ -294,7 +295,8 @@ AS $$
 BEGIN
     WITH ended AS MATERIALIZED (
         SELECT s AS job, s.job_id, s.type_id, s.version, s.ended_at, p_clients[s.ord] AS client, p_traces[s.ord] AS trace,
-               (ARRAY['job.completed', 'job.failed', 'job.canceled'])[s.status - 2] AS event, y.name, y.collection
+               (ARRAY['job.completed', 'job.failed', 'job.canceled'])[s.status - 2] AS event, y.name, y.collection,
+               y.log_for_clients
           FROM longhaul.status_batch(p_ids, p_clients, false) s
           JOIN longhaul.job_type y ON y.type_id = s.type_id
          WHERE s.status >= 3
@@ -314,7 +316,7 @@ BEGIN
         SELECT longhaul.uuid_v7() AS id, t.*,
                format('{"type":"%s","timestamp":"%s","version":"%s","data":%s}', t.event, longhaul.rfc3339(t.ended_at),
                       to_hex(t.version),
-                      longhaul.document_of(t.job, t.name, t.collection, t.base_url, t.problem_base)) AS payload
+                      longhaul.document_of(t.job, t.name, t.collection, t.log_for_clients, t.base_url, t.problem_base)) AS payload
           FROM told t
     ), d AS (
         INSERT INTO longhaul.webhook_delivery (id, webhook_id, client, lane, event, job_id, version, url, traceparent, payload)

@@ -4,7 +4,7 @@ SELECT no_plan();
 
 -- ---- comments ----------------------------------------------------------------------------------
 -- The days to come get the same as those that the migration made.
-SELECT ok(longhaul.make_partitions('2030-01-01', '2030-01-01') = 4, 'a day has four partitions');
+SELECT ok(longhaul.make_partitions('2030-01-01', '2030-01-01') = 6, 'a day has six partitions');
 
 SELECT is_empty($$
     SELECT c.oid::regclass FROM pg_class c
@@ -65,7 +65,7 @@ SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_api') $$, $$ SELECT unnest
     status_batch, result_chunk_get, list_jobs, watch, changed_batch, feed_changes, feed_open, feed_page, cancel_job, delete_job, retry_job,
     webhook_create, webhook_get, webhook_list, webhook_delete, webhook_enable, webhook_rotate, webhook_ping,
     webhook_deliveries, webhook_redeliver,
-    history, client_statistics, wal_position}'::name[]) $$,
+    history, client_statistics, wal_position, client_log, client_attempts}'::name[]) $$,
     'longhaul_api may execute what the API calls');
 
 SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_worker') $$, $$ SELECT unnest('{
@@ -83,7 +83,7 @@ SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_dba') $$, $$ SELECT unnest
     uuid_at, uuid_time, status_word, schema_version, queue_state, submit, wake, cancel_job, cancel_jobs, delete_job, retry_job, retry_jobs, release_host, rows_estimated, type_standing, jobs_ahead,
     create_api_key, rescue, maintain, make_partitions, cron_next, schedule_next, schedule_run, pause_type, resume_type, job_document, webhook_lane, webhook_delete, webhook_enable, webhook_ping,
     webhook_redeliver, sql_function, report_progress,
-    history, forget_history, queue_turn, tally_fold, client_statistics, audit_note, wal_position,
+    history, forget_history, queue_turn, job_log, tally_fold, client_statistics, audit_note, wal_position,
     drain_host, resume_host, admin_status, admin_hosts, admin_host_drain, admin_host_resume, admin_host_release, admin_clients,
     admin_client_create, admin_client_enable, admin_keys, admin_key_create, admin_key_revoke, admin_types, admin_type,
     admin_type_add, admin_type_set, admin_type_remove, admin_pause, admin_resume, admin_jobs, admin_job, admin_job_cancel,
@@ -154,7 +154,7 @@ SELECT is(t.as_role('longhaul_dba', 'INSERT INTO longhaul.job_type (name, submit
     'and make a job type');
 SELECT is(t.as_role('longhaul_dba', 'UPDATE longhaul.job_type SET paused = true'), '', 'and pause it');
 SELECT is(t.as_role('longhaul_dba', format('SELECT FROM longhaul.%I', v)), '', 'longhaul_dba can open ' || v)
-  FROM unnest('{jobs,running,waiting,queue_depth,client_depth,workers,dead_hosts,stuck,throughput,slowest,types_lately,partitions,estimates,limits,turns,audit,webhook_endpoints,webhook_backlog,schedules,ended}'::text[]) v;
+  FROM unnest('{jobs,running,waiting,queue_depth,client_depth,workers,dead_hosts,stuck,throughput,slowest,types_lately,partitions,estimates,limits,turns,audit,webhook_endpoints,webhook_backlog,schedules,ended,attempts,stale_writes}'::text[]) v;
 SELECT is(t.as_role('longhaul_dba', 'SELECT longhaul.maintain(), longhaul.rescue()'), '', 'and call the upkeep');
 
 SELECT * FROM finish();

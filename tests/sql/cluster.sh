@@ -39,6 +39,7 @@ cluster_start() {
 			listen_addresses = ''
 			unix_socket_directories = '$cluster_dir'
 			fsync = off
+			autovacuum = off
 			shared_buffers = 64MB
 			max_connections = 50
 			log_line_prefix = '%m [%p] %d '

@@ -45,7 +45,7 @@ SELECT t.worker(3) AS w3 \gset
 SELECT is((SELECT count(*) FROM t.claim(3, 'test', 100)), 10::bigint, 'what waits can be claimed');
 SELECT is((SELECT sum(t.finish(3, job_id, fence, 1)) FROM longhaul.lease WHERE boot = t.boot(3)), 10::bigint, 'and finished');
 SELECT is((SELECT array_agg(longhaul.maintain()) FROM generate_series(1, 3)), '{t,t,t}', 'days are dropped');
-SELECT is(longhaul.make_partitions((now() AT TIME ZONE 'UTC')::date, (now() AT TIME ZONE 'UTC')::date + 4), 4, 'and made');
+SELECT is(longhaul.make_partitions((now() AT TIME ZONE 'UTC')::date, (now() AT TIME ZONE 'UTC')::date + 4), 6, 'and made');
 SELECT is(t.as_role('longhaul_api', 'SELECT FROM longhaul.job') || t.as_role('longhaul_api', 'SELECT * FROM longhaul.api_types()') || t.as_role('longhaul_dba', 'SELECT * FROM longhaul.jobs'), '42501',
     'the roles have what they had');
 SELECT is_empty($$ SELECT p.oid::regprocedure FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a

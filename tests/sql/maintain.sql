@@ -23,7 +23,7 @@ $$;
 -- ---- partitions ahead ------------------------------------------------------------------------------------
 SELECT is(pg_temp.days(), ARRAY(SELECT pg_temp.day(i) FROM generate_series(-1, 3) i), 'yesterday to three days ahead');
 SELECT is(longhaul.maintain(), false, 'nothing to do');
-SELECT is(longhaul.make_partitions((now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + 5), 8, 'two more days');
+SELECT is(longhaul.make_partitions((now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + 5), 12, 'two more days');
 SELECT is(longhaul.make_partitions((now() AT TIME ZONE 'UTC')::date - 1, (now() AT TIME ZONE 'UTC')::date + 5), 0, 'once');
 SELECT is(pg_temp.days(p), ARRAY(SELECT pg_temp.day(i) FROM generate_series(-1, 5) i), p || ' has a part for each day') FROM unnest('{job,outcome,input_chunk,result_chunk}'::text[]) p;
 SELECT format('DROP TABLE longhaul.job_%1$s, longhaul.outcome_%1$s, longhaul.input_chunk_%1$s, longhaul.result_chunk_%1$s', pg_temp.day(2)) \gexec

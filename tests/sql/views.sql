@@ -39,7 +39,7 @@ SELECT is((SELECT state FROM longhaul.workers WHERE host = 'host2'), 'dead', 'wo
 SELECT is((SELECT concat_ws(' ', type, ended, completed, failed, canceled) FROM longhaul.throughput), 'test 2 1 1 0', 'throughput');
 SELECT is((SELECT concat_ws(' ', type, ended, completed, failed, canceled, failed_percent, mean_wait > '0', mean_run > '0') FROM longhaul.types_lately), 'test 2 1 1 0 50.0 t t', 'types_lately');
 SELECT is((SELECT array_agg(concat_ws(' ', type, status, attempt, host) ORDER BY status) FROM longhaul.slowest), '{"test Completed 1 host1","test Failed 1 host1"}', 'slowest');
-SELECT is((SELECT array_agg((day - (now() AT TIME ZONE 'UTC')::date)::text || ' ' || tables ORDER BY day) FROM longhaul.partitions), '{"-1 4","0 4","1 4","2 4","3 4"}', 'partitions');
+SELECT is((SELECT array_agg((day - (now() AT TIME ZONE 'UTC')::date)::text || ' ' || tables ORDER BY day) FROM longhaul.partitions), '{"-1 6","0 6","1 6","2 6","3 6"}', 'partitions');
 
 -- ---- what waits, and why -----------------------------------------------------------------------------------
 SELECT t.type('capped', 'max_running = 1') AS capped, t.type('rated', 'rate_limit = 1, rate_period = ''1 hour''') AS rated, t.type('full') AS full, t.type('backoff', 'backoff_ms = 3600000, backoff_max_ms = 3600000') AS backoff \gset
