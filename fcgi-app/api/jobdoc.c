@@ -247,6 +247,10 @@ static void put_links(struct buf *out, const char *base, const struct job_type *
 		put(out, ",\"results\":{\"href\":\"");
 		jobdoc_url(out, base, type, &row->id, "/results\"}");
 	}
+	if (type->log_for_clients) {
+		put(out, ",\"log\":{\"href\":\"");
+		jobdoc_url(out, base, type, &row->id, "/log\"}");
+	}
 	put(out, "}");
 }
 

@@ -40,6 +40,7 @@ struct job_type {
 	bool paused;
 	int64_t max_queued;          /* -1: no limit */
 	int32_t default_estimate_ms; /* -1: unknown */
+	bool log_for_clients;
 };
 /* `path` is what follows /v1, beginning with '/'; `seg` one path segment. NULL if there is none. */
 const struct job_type *type_by_submit_path(const char *path);
@@ -65,6 +66,8 @@ route_handler job_get_handle;       /* GET, HEAD /v1/{collection}/{id} */
 route_handler events_handle;        /* GET, HEAD /v1/{collection}/{id}/events */
 route_handler feed_handle;          /* GET, HEAD /v1/jobs/events */
 route_handler result_get_handle;    /* GET, HEAD /v1/{collection}/{id}/results */
+route_handler attempts_handle;      /* GET, HEAD /v1/{collection}/{id}/attempts */
+route_handler log_handle;           /* GET, HEAD /v1/{collection}/{id}/log */
 route_handler cancel_handle;        /* POST /v1/{collection}/{id}/cancel */
 route_handler retry_handle;         /* POST /v1/{collection}/{id}/retry */
 route_handler delete_handle;        /* DELETE /v1/{collection}/{id} */

@@ -51,6 +51,8 @@ static const struct route {
 	{ HTTP_DELETE, false, "/v1/{collection}/{id}", delete_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/{collection}/{id}/events", events_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/{collection}/{id}/results", result_get_handle },
+	{ HTTP_GET | HTTP_HEAD, false, "/v1/{collection}/{id}/log", log_handle },
+	{ HTTP_GET | HTTP_HEAD, false, "/v1/{collection}/{id}/attempts", attempts_handle },
 	{ HTTP_POST, false, "/v1/{collection}/{id}/cancel", cancel_handle },
 	{ HTTP_POST, false, "/v1/{collection}/{id}/retry", retry_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/{collection}/{id}/deliveries", job_deliveries_handle },

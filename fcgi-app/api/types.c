@@ -55,6 +55,7 @@ enum {
 	C_PAUSED,
 	C_MAX_QUEUED,
 	C_DEFAULT_ESTIMATE_MS,
+	C_LOG_FOR_CLIENTS,
 };
 
 static char *text_of(const PGresult *res, int row, int col)
@@ -79,6 +80,7 @@ static void read_type(const PGresult *res, int i, struct job_type *t)
 	t->default_estimate_ms = dbr_null(res, i, C_DEFAULT_ESTIMATE_MS)
 					 ? -1
 					 : dbr_int4(res, i, C_DEFAULT_ESTIMATE_MS);
+	t->log_for_clients = dbr_bool(res, i, C_LOG_FOR_CLIENTS);
 }
 
 static void types_came(void *ctx, const struct db_result *result)

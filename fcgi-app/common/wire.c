@@ -50,6 +50,7 @@ struct done_fixed {
 	uint32_t chunked, progressed;
 	uint32_t message_len, media_type_len, error_len;
 	uint32_t result_len; /* NO_INPUT = none here */
+	uint32_t log_len, log_cut;
 };
 
 #define NO_INPUT UINT32_MAX
@@ -195,16 +196,19 @@ bool wire_put_done(struct buf *out, uint32_t ticket, const struct wire_done *don
 		.media_type_len = (uint32_t)strlen(done->media_type),
 		.error_len = (uint32_t)strlen(done->error),
 		.result_len = done->result ? (uint32_t)done->result_len : NO_INPUT,
+		.log_len = (uint32_t)done->log_len,
+		.log_cut = done->log_cut,
 	};
 	size_t result_len = done->result ? done->result_len : 0;
 
 	return wire_begin_frame(out, WIRE_DONE, ticket, &f, sizeof(f),
 				(size_t)f.message_len + f.media_type_len + f.error_len + 3 +
-					result_len) &&
+					result_len + f.log_len) &&
 	       buf_add(out, done->message, f.message_len + 1) &&
 	       buf_add(out, done->media_type, f.media_type_len + 1) &&
 	       buf_add(out, done->error, f.error_len + 1) &&
-	       (result_len == 0 || buf_add(out, done->result, result_len));
+	       (result_len == 0 || buf_add(out, done->result, result_len)) &&
+	       (f.log_len == 0 || buf_add(out, done->log, f.log_len));
 }
 
 bool wire_get_done(const char *payload, size_t size, struct wire_done *done)
@@ -225,6 +229,8 @@ bool wire_get_done(const char *payload, size_t size, struct wire_done *done)
 		.result_size = f.result_size,
 		.done = f.done,
 		.total = f.total,
+		.log_len = f.log_len,
+		.log_cut = f.log_cut != 0,
 	};
 	done->message = wire_take_text(&r, f.message_len);
 	done->media_type = wire_take_text(&r, f.media_type_len);
@@ -233,6 +239,7 @@ bool wire_get_done(const char *payload, size_t size, struct wire_done *done)
 		done->result = wire_take(&r, f.result_len);
 		done->result_len = f.result_len;
 	}
+	done->log = wire_take(&r, f.log_len);
 	return !r.bad && r.left == 0;
 }
 
@@ -320,6 +327,41 @@ bool wire_ring_get(struct wire_page *page, uint32_t *tail, struct buf *out)
 	*tail = head;
 	atomic_store_explicit(&page->ring_tail, head, memory_order_release);
 	return true;
+}
+
+void wire_log_begin(struct wire_page *page, uint32_t ticket)
+{
+	atomic_store_explicit(&page->log_bytes, 0, memory_order_relaxed);
+	atomic_store_explicit(&page->log_ticket, ticket, memory_order_release);
+}
+
+void wire_log_add(struct wire_page *page, const char *data, size_t len)
+{
+	uint64_t bytes = atomic_load_explicit(&page->log_bytes, memory_order_relaxed) + len;
+	size_t at, first;
+
+	if (len > WIRE_LOG) {
+		data += len - WIRE_LOG;
+		len = WIRE_LOG;
+	}
+	at = (size_t)((bytes - len) % WIRE_LOG);
+	first = WIRE_LOG - at < len ? WIRE_LOG - at : len;
+	memcpy(page->log + at, data, first);
+	memcpy(page->log, data + first, len - first);
+	atomic_store_explicit(&page->log_bytes, bytes, memory_order_release);
+}
+
+bool wire_log_get(struct wire_page *page, uint32_t ticket, struct buf *out, bool *cut)
+{
+	uint64_t bytes = atomic_load_explicit(&page->log_bytes, memory_order_acquire);
+	size_t len = bytes < WIRE_LOG ? (size_t)bytes : WIRE_LOG, at, first;
+
+	*cut = bytes > WIRE_LOG;
+	if (len == 0 || atomic_load_explicit(&page->log_ticket, memory_order_acquire) != ticket)
+		return true;
+	at = (size_t)((bytes - len) % WIRE_LOG);
+	first = WIRE_LOG - at < len ? WIRE_LOG - at : len;
+	return buf_add(out, page->log + at, first) && buf_add(out, page->log, len - first);
 }
 
 void wire_progress_set(struct wire_page *page, uint32_t ticket, int64_t done, int64_t total,

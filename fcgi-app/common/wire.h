@@ -39,6 +39,7 @@
 #define WIRE_RING_RECORD 4096 /* larger answers go over the socket */
 #define WIRE_MESSAGE 200      /* bytes of a progress message */
 #define WIRE_ERROR_MAX 32768  /* bytes of a problem document */
+#define WIRE_LOG 65536        /* bytes of a job's log: its end; a power of two */
 
 enum wire_kind {
 	/* daemon to runner */
@@ -111,6 +112,9 @@ struct wire_done {
 	const char *message, *media_type, *error; /* never NULL; "" = none */
 	const char *result;                       /* inline; NULL = none or chunked */
 	size_t result_len;
+	const char *log; /* as far as log_len says; anything may be in it */
+	size_t log_len;
+	bool log_cut; /* more was logged, before that */
 };
 
 bool wire_put_done(struct buf *out, uint32_t ticket, const struct wire_done *done);
@@ -142,6 +146,11 @@ struct wire_page {
 	int64_t progress_done, progress_total;
 	uint32_t progress_len;
 	char progress_message[WIRE_MESSAGE];
+	/* runner: what the job logs stays here until its answer takes it along; if there is none, the daemon fetches
+	 * it from what is left. */
+	_Atomic uint64_t log_bytes; /* logged by log_ticket altogether */
+	_Atomic uint32_t log_ticket;
+	char log[WIRE_LOG];
 	_Atomic uint32_t ring_head; /* runner: bytes ever written */
 	_Atomic uint32_t ring_tail; /* daemon: bytes ever read */
 	char ring[WIRE_RING];
@@ -162,6 +171,12 @@ size_t wire_ring_used(struct wire_page *page);
 /* Daemon: moves all bytes to `out`; *tail is its own count of bytes read. False: the ring is corrupt
  * or memory ended. */
 bool wire_ring_get(struct wire_page *page, uint32_t *tail, struct buf *out);
+
+/* Runner: the log is this ticket's from now on, and empty; appends to it. */
+void wire_log_begin(struct wire_page *page, uint32_t ticket);
+void wire_log_add(struct wire_page *page, const char *data, size_t len);
+/* Either side: appends what is kept of the log of that ticket; *cut: there was more before it. False when memory ends. */
+bool wire_log_get(struct wire_page *page, uint32_t ticket, struct buf *out, bool *cut);
 
 struct wire_progress {
 	int64_t done, total; /* total -1 = unknown */

@@ -9,7 +9,7 @@
 #include "account.h"
 
 #include "common/json.h"
-#include "text.h"
+#include "common/text.h"
 
 #include <stddef.h>
 #include <stdio.h>

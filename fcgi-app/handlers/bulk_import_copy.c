@@ -3,7 +3,7 @@
  */
 #include "bulk_import_copy.h"
 
-#include "text.h"
+#include "common/text.h"
 
 #include <endian.h>
 #include <string.h>

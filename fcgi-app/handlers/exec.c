@@ -114,12 +114,14 @@ static size_t drain(struct exec_run *run, int *fd, size_t max)
 			close_end(fd);
 		return 0;
 	}
-	if (fd == &run->child.out)
+	if (fd == &run->child.out) {
 		take_output(run, data, (size_t)n);
-	else if (fd == &run->child.err)
-		exec_tail_add(&run->tail, data, (size_t)n);
-	else
+	} else if (fd == &run->child.progress) {
 		exec_lines_add(&run->lines, run->job, data, (size_t)n);
+	} else {
+		exec_tail_add(&run->tail, data, (size_t)n);
+		lh_log(run->job, data, (size_t)n);
+	}
 	return (size_t)n;
 }
 

@@ -3,7 +3,7 @@
  */
 #include "exec.h"
 
-#include "text.h"
+#include "common/text.h"
 
 #include <string.h>
 

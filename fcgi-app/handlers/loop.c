@@ -174,8 +174,10 @@ static enum lh_verdict loop_run(struct lh_job *job, void *state)
 	enum lh_verdict verdict;
 	const char *why;
 
-	l->job = job;
 	l->fault = NULL;
+	if (l->child.pid > 0)
+		loop_turn(l, 0); /* what it has said since the last job isn't this one's log */
+	l->job = job;
 	l->answered = l->canceled = l->termed = false;
 	lh_result_type(job, l->exec->result_type);
 	if (l->child.pid > 0 && loop_ended(l))

@@ -4,7 +4,7 @@
 #include "loop.h"
 
 #include "common/times.h"
-#include "text.h"
+#include "common/text.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -209,10 +209,13 @@ static bool drain(struct loop *l, int *fd)
 		}
 		return false;
 	}
-	if (fd == &l->child.out)
+	if (fd == &l->child.out) {
 		take_output(l, data, (size_t)n);
-	else
-		exec_tail_add(&l->tail, data, (size_t)n);
+		return true;
+	}
+	exec_tail_add(&l->tail, data, (size_t)n);
+	if (l->job)
+		lh_log(l->job, data, (size_t)n);
 	return true;
 }
 

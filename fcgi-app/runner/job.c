@@ -31,7 +31,7 @@ struct lh_job {
 	int64_t result_size;
 	char media_type[MEDIA_TYPE_MAX + 1];
 
-	struct buf error;
+	struct buf error, log;
 	int64_t retry_ms;
 
 	bool progressed;
@@ -114,6 +114,11 @@ void lh_progress(struct lh_job *job, int64_t done, int64_t total, const char *me
 	job->total = total < 0 ? -1 : total;
 	wire_progress_set(job->channel->page, job->ticket, job->done, job->total, job->message,
 			  len);
+}
+
+void lh_log(struct lh_job *job, const void *text, size_t size)
+{
+	wire_log_add(job->channel->page, text, size);
 }
 
 void lh_result_type(struct lh_job *job, const char *media_type)
@@ -219,6 +224,10 @@ static void answer(struct lh_job *job, enum lh_verdict verdict, int64_t ran_us)
 		.error = failed ? job->error.data : "",
 	};
 
+	if (!wire_log_get(job->channel->page, job->ticket, &job->log, &done.log_cut))
+		abort();
+	done.log = job->log.data;
+	done.log_len = job->log.len;
 	if (verdict == LH_DONE && job->result_size > 0) {
 		if (job->result_chunked || job->result.len > WIRE_INLINE)
 			send_chunks(job, true);
@@ -272,6 +281,7 @@ static void reset(struct lh_job *job)
 	buf_reset(&job->kept);
 	buf_reset(&job->result);
 	buf_reset(&job->error);
+	buf_reset(&job->log);
 	job->input_ended = job->result_chunked = job->result_too_large = job->progressed = false;
 	job->result_size = job->done = 0;
 	job->total = job->retry_ms = -1;
@@ -288,6 +298,7 @@ bool job_run(struct runner *runner, uint32_t ticket, const char *payload, size_t
 
 	if (!wire_begin(page, ticket))
 		return true;
+	wire_log_begin(page, ticket);
 	began = mono_us();
 	atomic_store_explicit(&page->began_us, began, memory_order_relaxed);
 	atomic_store_explicit(&page->running, ticket, memory_order_release);

@@ -59,6 +59,7 @@ enum {
 	DONE,
 	TOTAL,
 	MESSAGES,
+	LOGS,
 	N_ARRAYS
 };
 
@@ -352,6 +353,7 @@ static void add_row(const struct job *job)
 	int8_or_null(&arrays[DONE], job->done, !job->progressed);
 	int8_or_null(&arrays[TOTAL], job->total, !job->progressed || job->total < 0);
 	pga_text(&arrays[MESSAGES], job->progressed ? job->message : NULL);
+	pga_text(&arrays[LOGS], o->log);
 }
 
 static void add_to_batch(struct job *job)
@@ -393,19 +395,31 @@ static void fill_batch(int64_t now)
 	}
 }
 
+static bool batch_has_log(void)
+{
+	for (int i = 0; i < fin.n_batch; i++)
+		if (fin.batch[i]->out.log)
+			return true;
+	return false;
+}
+
 static void send_batch(int64_t now)
 {
 	static const char sql[] =
 		"SELECT ord, code, waiter FROM longhaul.finish_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, "
-		"$11, $12, $13)";
-	static const enum db_type elem[N_ARRAYS] = { DB_UUID, DB_INT8,  DB_INT2, DB_INT4,
-						     DB_TEXT, DB_BYTEA, DB_INT8, DB_TEXT,
-						     DB_INT8, DB_INT8,  DB_INT8, DB_TEXT };
+		"$11, $12, $13, $14)";
+	static const enum db_type elem[N_ARRAYS] = { DB_UUID,  DB_INT8, DB_INT2, DB_INT4, DB_TEXT,
+						     DB_BYTEA, DB_INT8, DB_TEXT, DB_INT8, DB_INT8,
+						     DB_INT8,  DB_TEXT, DB_TEXT };
 	struct db_params p = { 0 };
 
 	for (int i = 0; i < N_ARRAYS; i++)
 		pga_init(&arrays[i], elem[i]);
 	fill_batch(now);
+	if (!batch_has_log()) { /* the usual case: it isn't even looked at */
+		pga_free(&arrays[LOGS]);
+		pga_init(&arrays[LOGS], DB_TEXT);
+	}
 	fin.sent_at = now;
 	fin.is_busy = fin.n_batch > FEW;
 	dbp_uuid(&p, &worker.boot);

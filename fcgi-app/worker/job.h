@@ -53,12 +53,12 @@ struct outcome {
 	int32_t ran_ms;                          /* -1 = never began */
 	int64_t retry_ms;                        /* -1 = by the type's backoff */
 	int64_t result_size;                     /* -1 = none */
-	const char *media_type, *error, *result; /* in `data`; NULL = none */
+	const char *media_type, *error, *result, *log; /* in `data`; NULL = none */
 	size_t result_len;
 	char *data; /* malloc'ed; NULL also while it is in the spool */
 	size_t data_len;
 	struct spooled *spooled; /* where it is, or was; NULL = it never was in the spool */
-	ptrdiff_t spool_at[3];   /* of media_type, error and result in data; < 0 = none */
+	ptrdiff_t spool_at[4];   /* of media_type, error, result and log in data; < 0 = none */
 	bool stored;             /* the handler's own transaction has ended the job */
 	bool fallback;           /* this one replaces an outcome that the database refused */
 	bool answered;           /* the database has said what became of it */

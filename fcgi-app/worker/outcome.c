@@ -11,6 +11,7 @@
 #include <longhaul/handler.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 #include "common/times.h"
 #include "spool.h"
 #include "type.h"
@@ -133,7 +134,7 @@ static void keep_progress(struct job *job, const struct wire_done *done)
 	job_set_message(job, done->message);
 }
 
-void outcome_from_answer(struct job *job, const struct wire_done *done)
+static void from_answer(struct job *job, const struct wire_done *done)
 {
 	bool is_done = (done->verdict == LH_DONE && !job->result_cut) || done->verdict == LH_ENDED;
 
@@ -173,12 +174,68 @@ void outcome_from_answer(struct job *job, const struct wire_done *done)
 	}
 }
 
-/* ---- the spool -------------------------------------------------------------------------------- */
+void outcome_from_answer(struct job *job, const struct wire_done *done)
+{
+	from_answer(job, done);
+	outcome_add_log(job, done->log, done->log_len, done->log_cut);
+}
+
+/* ---- the log ---------------------------------------------------------------------------------- */
 
 static ptrdiff_t place_of(const struct outcome *o, const char *p)
 {
 	return p ? p - o->data : -1;
 }
+
+/* Where each text begins in the data. */
+static void places(const struct outcome *o, ptrdiff_t at[4])
+{
+	at[0] = place_of(o, o->media_type);
+	at[1] = place_of(o, o->error);
+	at[2] = place_of(o, o->result);
+	at[3] = place_of(o, o->log);
+}
+
+static void set_places(struct outcome *o, const ptrdiff_t at[4])
+{
+	o->media_type = at[0] < 0 ? NULL : o->data + at[0];
+	o->error = at[1] < 0 ? NULL : o->data + at[1];
+	o->result = at[2] < 0 ? NULL : o->data + at[2];
+	o->log = at[3] < 0 ? NULL : o->data + at[3];
+}
+
+void outcome_add_log(struct job *job, const char *text, size_t len, bool cut)
+{
+	static const char note[] = "(what came before this is not kept)\n";
+	struct outcome *o = &job->out;
+	size_t max = (size_t)job->type->cfg.log_max, from = 0;
+	struct buf clean = { 0 };
+	ptrdiff_t at[4];
+
+	if (len == 0 || max == 0)
+		return;
+	for (; cut && from < len && ((unsigned char)text[from] & 0xC0) == 0x80; from++)
+		; /* the rest of a character */
+	if (!text_add_storable(&clean, text + from, len - from))
+		abort();
+	from = clean.len > max ? clean.len - max : 0;
+	cut = cut || from > 0;
+	while (from < clean.len && ((unsigned char)clean.data[from] & 0xC0) == 0x80)
+		from++;
+	places(o, at);
+	at[3] = (ptrdiff_t)o->data_len;
+	o->data = mem_realloc(o->data, o->data_len + sizeof(note) + clean.len, 1);
+	if (cut) {
+		memcpy(o->data + o->data_len, note, sizeof(note) - 1);
+		o->data_len += sizeof(note) - 1;
+	}
+	memcpy(o->data + o->data_len, clean.data + from, clean.len - from + 1);
+	o->data_len += clean.len - from + 1;
+	set_places(o, at);
+	buf_free(&clean);
+}
+
+/* ---- the spool -------------------------------------------------------------------------------- */
 
 bool outcome_spill(struct job *job)
 {
@@ -198,10 +255,8 @@ void outcome_spilled(struct job *job, bool kept)
 		o->spooled = NULL;
 		return;
 	}
-	o->spool_at[0] = place_of(o, o->media_type);
-	o->spool_at[1] = place_of(o, o->error);
-	o->spool_at[2] = place_of(o, o->result);
-	o->media_type = o->error = o->result = NULL;
+	places(o, o->spool_at);
+	o->media_type = o->error = o->result = o->log = NULL;
 	free(o->data);
 	o->data = NULL;
 }
@@ -215,8 +270,6 @@ bool outcome_load(struct job *job)
 	o->data = spool_read(o->spooled);
 	if (!o->data)
 		return false;
-	o->media_type = o->spool_at[0] < 0 ? NULL : o->data + o->spool_at[0];
-	o->error = o->spool_at[1] < 0 ? NULL : o->data + o->spool_at[1];
-	o->result = o->spool_at[2] < 0 ? NULL : o->data + o->spool_at[2];
+	set_places(o, o->spool_at);
 	return true;
 }

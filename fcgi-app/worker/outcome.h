@@ -14,6 +14,9 @@ void outcome_from_answer(struct job *job, const struct wire_done *done);
  * "signal 11". */
 void outcome_of_death(struct job *job, const char *how);
 
+/* Adds what its handler has logged; `cut`: more came before that, which is lost. The text may be anything. */
+void outcome_add_log(struct job *job, const char *text, size_t len, bool cut);
+
 /* Without the handler's doing. `detail` may be NULL. Takes the place of an earlier outcome. */
 void outcome_set(struct job *job, enum verdict verdict);
 void outcome_fail(struct job *job, const char *type, const char *title, const char *detail);

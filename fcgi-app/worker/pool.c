@@ -102,6 +102,17 @@ static void start_failed(struct type *t, const char *how)
 		  (long long)pause);
 }
 
+/* What the job of a dead runner had logged is left in the shared memory. */
+static void keep_log(struct runner *r, struct job *job)
+{
+	struct buf left = { 0 };
+	bool cut;
+
+	if (wire_log_get(r->page, job->ticket, &left, &cut))
+		outcome_add_log(job, left.data, left.len, cut);
+	buf_free(&left);
+}
+
 /* Deals with one job of a dead runner. */
 static void bereave(struct runner *r, struct job *job, const char *how)
 {
@@ -120,6 +131,7 @@ static void bereave(struct runner *r, struct job *job, const char *how)
 		return;
 	}
 	outcome_of_death(job, how);
+	keep_log(r, job);
 	finish_add(job);
 }
 

@@ -10,6 +10,7 @@
 
 #include "check.h"
 #include "common/mem.h"
+#include "common/wire.h"
 #include "type.h"
 
 struct worker_config config;
@@ -98,6 +99,9 @@ static const struct opt type_opts[] = {
 		"A job that runs longer is stopped and has failed. 0 = as the job type says in the database."),
 	OPT_NUM("type", "grace_ms", struct type, cfg.grace_ms, "5000", 0, HOUR,
 		"Time that a handler has to stop when it is told to, before it is killed."),
+	OPT_BYTES(
+		"type", "log_max", struct type, cfg.log_max, "64KiB", 0, WIRE_LOG,
+		"How much is kept of what an attempt logs (a command: writes to stderr): the end of it. 0 = nothing."),
 };
 
 /* The keys that a handler understands beside those above. What their values may be is the handler's

@@ -33,6 +33,7 @@ struct worker_config {
 struct type_config {
 	char *handler;
 	int slots, timeout_ms, grace_ms;
+	int64_t log_max;
 };
 
 struct type;

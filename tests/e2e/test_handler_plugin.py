@@ -67,11 +67,13 @@ def stack(cluster, handlers):
         assert it.stop() == []
 
 
-def test_the_example(api):
+def test_the_example(stack, api):
     def run(text):
         return api.submit("/so/words", text, "text/plain").headers["Location"]
 
-    assert api.result(run(b" one two\nthree")).json() == {"words": 3}
+    url = run(b" one two\nthree")
+    assert api.result(url).json() == {"words": 3}
+    assert stack.value("SELECT longhaul.job_log(%s)", [url.rsplit("/", 1)[1]]) == "3 words in 14 bytes\n"
     doc = api.completed(run(b"a bc " * 100000))
     assert doc["progress"]["message"] == "counting" and doc["progress"]["done"] == 500000
     assert api.ended(run(b"one"))["error"]["type"].endswith(":too-short")

@@ -26,7 +26,7 @@ struct lh_job {
 	int64_t cancel_at_ms; /* monotonic; 0: never */
 	int cancel_checks;    /* > 0: canceled when asked that many times */
 
-	struct buf result;
+	struct buf result, log;
 	char result_type[256];
 	int64_t done, total;
 	char message[256];
@@ -63,6 +63,7 @@ static inline void job_init(struct lh_job *job, const char *media_type, const vo
 static inline void job_free(struct lh_job *job)
 {
 	buf_free(&job->result);
+	buf_free(&job->log);
 }
 
 const char *lh_setting(const struct lh_settings *settings, const char *key, const char *otherwise)
@@ -107,6 +108,11 @@ void lh_progress(struct lh_job *job, int64_t done, int64_t total, const char *me
 	job->done = done;
 	job->total = total;
 	snprintf(job->message, sizeof(job->message), "%s", message ? message : "");
+}
+
+void lh_log(struct lh_job *job, const void *text, size_t size)
+{
+	buf_add(&job->log, text, size);
 }
 
 void lh_result_type(struct lh_job *job, const char *media_type)

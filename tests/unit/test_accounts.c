@@ -1,12 +1,12 @@
 /*
  * test_accounts.c: accounts as JSON, in lines and in an array, and the rules for accounts.
  * links: handlers/account.c handlers/import_array.c handlers/import_csv.c
- * links: handlers/import_reader.c handlers/json_scan.c handlers/text.c
+ * links: handlers/import_reader.c handlers/json_scan.c common/text.c
  */
 #include "read_rows.h"
 
 #include "common/json.h"
-#include "handlers/text.h"
+#include "common/text.h"
 
 #define LINES "application/x-ndjson"
 #define ARRAY "application/json"

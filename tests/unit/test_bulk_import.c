@@ -3,7 +3,7 @@
  * functions that begin and finish an import: the job's fence chooses what they do.
  * links: handlers/account.c handlers/bulk_import.c handlers/bulk_import_copy.c
  * links: handlers/bulk_import_db.c handlers/import_array.c handlers/import_csv.c
- * links: handlers/import_reader.c handlers/job_db.c handlers/sql_text.c handlers/json_scan.c handlers/text.c
+ * links: handlers/import_reader.c handlers/job_db.c handlers/sql_text.c handlers/json_scan.c common/text.c
  */
 #include "db_fixture.h"
 #include "fake_job.h"

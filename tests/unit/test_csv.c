@@ -1,7 +1,7 @@
 /*
  * test_csv.c: accounts as CSV.
  * links: handlers/account.c handlers/import_array.c handlers/import_csv.c
- * links: handlers/import_reader.c handlers/json_scan.c handlers/text.c
+ * links: handlers/import_reader.c handlers/json_scan.c common/text.c
  */
 #include "read_rows.h"
 

@@ -1,7 +1,7 @@
 /*
  * test_exec.c: commands as jobs.
  * links: handlers/exec.c handlers/exec_config.c handlers/exec_progress.c handlers/exec_spawn.c
- * links: handlers/exec_stderr.c handlers/exec_words.c handlers/text.c
+ * links: handlers/exec_stderr.c handlers/exec_words.c common/text.c
  */
 #include "fake_job.h"
 

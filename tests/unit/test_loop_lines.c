@@ -1,6 +1,6 @@
 /*
  * test_loop_lines.c: the lines of the conversation with a persistent command.
- * links: handlers/loop_lines.c handlers/text.c
+ * links: handlers/loop_lines.c common/text.c
  */
 #include "fake_job.h"
 

@@ -99,6 +99,8 @@ HANDLER(readyz_handle)
 HANDLER(submit_handle)
 HANDLER(job_get_handle)
 HANDLER(result_get_handle)
+HANDLER(attempts_handle)
+HANDLER(log_handle)
 HANDLER(cancel_handle)
 HANDLER(retry_handle)
 HANDLER(delete_handle)
@@ -199,6 +201,10 @@ static void all_routes(void **state)
 			    "delete_handle type=3 id=" JOB " client=bob");
 	assert_string_equal(ask_as_bob("GET", "/v1/import-jobs/" JOB "/results"),
 			    "result_get_handle type=3 id=" JOB " client=bob");
+	assert_string_equal(ask_as_bob("GET", "/v1/import-jobs/" JOB "/attempts"),
+			    "attempts_handle type=3 id=" JOB " client=bob");
+	assert_string_equal(ask_as_bob("GET", "/v1/import-jobs/" JOB "/log?attempt=1"),
+			    "log_handle type=3 id=" JOB " client=bob");
 	assert_string_equal(ask_as_bob("POST", "/v1/import-jobs/" JOB "/cancel"),
 			    "cancel_handle type=3 id=" JOB " client=bob");
 	assert_string_equal(ask_as_bob("POST", "/v1/import-jobs/" JOB "/retry"),

@@ -155,6 +155,9 @@ static void answers_go_through(void **state)
 		.error = "",
 		.result = "{}",
 		.result_len = 2,
+		.log = "l\0g",
+		.log_len = 3,
+		.log_cut = true,
 	};
 	struct wire_done out;
 	struct wire_head head;
@@ -175,6 +178,10 @@ static void answers_go_through(void **state)
 	assert_string_equal(out.media_type, "t/t");
 	assert_string_equal(out.error, "");
 	assert_memory_equal(out.result, "{}", 2);
+	assert_int_equal(out.result_len, 2);
+	assert_int_equal(out.log_len, 3);
+	assert_memory_equal(out.log, "l\0g", 3);
+	assert_true(out.log_cut);
 	for (size_t n = 0; n < head.size; n++)
 		assert_false(wire_get_done(payload, n, &out));
 	buf_free(&b);
@@ -317,6 +324,54 @@ static void progress_is_the_newest(void **state)
 	assert_true(strlen(p.message) <= WIRE_MESSAGE);
 }
 
+/* What is kept of the log, after all that was added to it. */
+static void expect_log(struct wire_page *page, uint32_t ticket, const char *text, size_t len,
+		       bool cut)
+{
+	struct buf out = { 0 };
+	bool was_cut;
+
+	assert_true(wire_log_get(page, ticket, &out, &was_cut));
+	assert_int_equal(out.len, len);
+	if (len > 0)
+		assert_memory_equal(out.data, text, len);
+	assert_int_equal(was_cut, cut);
+	buf_free(&out);
+}
+
+static void the_end_of_a_log_is_kept(void **state)
+{
+	static char all[3 * WIRE_LOG];
+	struct wire_page *page = page_new(state);
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(all); i++)
+		all[i] = (char)('a' + i % 23);
+	expect_log(page, 1, NULL, 0, false);
+	wire_log_begin(page, 1);
+	expect_log(page, 1, NULL, 0, false);
+	wire_log_add(page, all, 10);
+	expect_log(page, 1, all, 10, false);
+	wire_log_add(page, all + 10, WIRE_LOG - 10);
+	expect_log(page, 1, all, WIRE_LOG, false);
+	wire_log_add(page, all + WIRE_LOG, 7);
+	expect_log(page, 1, all + 7, WIRE_LOG, true);
+	expect_log(page, 2, NULL, 0, true);
+	wire_log_begin(page, 2);
+	expect_log(page, 1, NULL, 0, false);
+	wire_log_add(page, all, sizeof(all)); /* more than there is room for */
+	expect_log(page, 2, all + 2 * WIRE_LOG, WIRE_LOG, true);
+	wire_log_begin(page, 3);
+	for (size_t piece = 1; n + piece <= sizeof(all); piece += 511) {
+		wire_log_add(page, all + n, piece);
+		n += piece;
+		if (n < WIRE_LOG)
+			expect_log(page, 3, all, n, false);
+		else
+			expect_log(page, 3, all + n - WIRE_LOG, WIRE_LOG, n > WIRE_LOG);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -333,6 +388,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_full_ring_refuses, page_free),
 		cmocka_unit_test_teardown(a_corrupt_ring_is_noticed, page_free),
 		cmocka_unit_test_teardown(progress_is_the_newest, page_free),
+		cmocka_unit_test_teardown(the_end_of_a_log_is_kept, page_free),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

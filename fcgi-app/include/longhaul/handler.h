@@ -51,6 +51,10 @@ ssize_t lh_read(struct lh_job *job, void *data, size_t size);
  * the worker passes on the newest at its own pace. */
 void lh_progress(struct lh_job *job, int64_t done, int64_t total, const char *message);
 
+/* Appends text to the attempt's log, of which the last 64 KiB are kept, whatever becomes of the attempt. DBAs can read
+ * it, the job's client if the job type says so. Cheap; what is no UTF-8 is replaced. */
+void lh_log(struct lh_job *job, const void *text, size_t size);
+
 /* Media type of the result; before the first lh_write. Default application/octet-stream. */
 void lh_result_type(struct lh_job *job, const char *media_type);
 
@@ -61,12 +65,12 @@ bool lh_write(struct lh_job *job, const void *data, size_t size);
 bool lh_cancelled(struct lh_job *job);
 
 enum lh_verdict {
-	LH_DONE = 1,       /* the result is complete */
-	LH_FAILED = 2,     /* failed for good: see lh_fail */
-	LH_TRY_AGAIN = 3,  /* failed, may work later: the type's retry policy decides */
-	LH_CANCELED = 4,   /* stopped because lh_cancelled() */
-	LH_ENDED = 5,      /* the handler's own transaction has ended the job (import_finish) */
-	LH_DIED = 6,       /* what did the work has died: not the job's fault, unless it happens again */
+	LH_DONE = 1,      /* the result is complete */
+	LH_FAILED = 2,    /* failed for good: see lh_fail */
+	LH_TRY_AGAIN = 3, /* failed, may work later: the type's retry policy decides */
+	LH_CANCELED = 4,  /* stopped because lh_cancelled() */
+	LH_ENDED = 5,     /* the handler's own transaction has ended the job (import_finish) */
+	LH_DIED = 6, /* what did the work has died: not the job's fault, unless it happens again */
 };
 
 /* Says why, as a problem (RFC 9457): type is a short name ("invalid-input"), status 400…599, detail
@@ -74,7 +78,8 @@ enum lh_verdict {
 enum lh_verdict lh_fail(struct lh_job *job, const char *type, int status, const char *title,
 			const char *detail, const char *errors_json);
 /* Asks for another attempt in delay_ms (< 0: the type's backoff). Returns LH_TRY_AGAIN. */
-enum lh_verdict lh_try_again(struct lh_job *job, int64_t delay_ms, const char *title, const char *detail);
+enum lh_verdict lh_try_again(struct lh_job *job, int64_t delay_ms, const char *title,
+			     const char *detail);
 
 struct lh_handler {
 	unsigned int abi; /* LH_HANDLER_ABI */

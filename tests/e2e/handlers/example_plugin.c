@@ -59,6 +59,8 @@ static enum lh_verdict run(struct lh_job *job, void *state)
 	if (n < 0)
 		return LH_CANCELED;
 	count += within;
+	len = snprintf(data, sizeof(data), "%ld words in %lld bytes\n", count, (long long)total);
+	lh_log(job, data, (size_t)len);
 	if (count < w->least)
 		return lh_fail(job, "too-short", 422, "The text is too short", NULL, NULL);
 	len = snprintf(data, sizeof(data), "{\"words\":%ld}\n", count);

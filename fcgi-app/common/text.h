@@ -1,8 +1,8 @@
 /*
  * text.h: text from outside made fit to be stored or shown.
  */
-#ifndef LONGHAUL_HANDLERS_TEXT_H
-#define LONGHAUL_HANDLERS_TEXT_H
+#ifndef LONGHAUL_TEXT_H
+#define LONGHAUL_TEXT_H
 
 #include "common/buf.h"
 
