@@ -34,7 +34,7 @@ comma    := ,
 WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wformat=2 $(WERROR)
 SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_CPPFLAGS := $(CPPFLAGS) -D_GNU_SOURCE -I$(S) -I$(S)/include $(shell pkg-config --cflags libpq 2>/dev/null) \
-	-DLONGHAUL_VERSION='"$(VERSION)"' -DLONGHAUL_LIBEXECDIR='"$(libexecdir)"'
+	-DLONGHAUL_SOURCES='"$(S)"' -DLONGHAUL_VERSION='"$(VERSION)"' -DLONGHAUL_LIBEXECDIR='"$(libexecdir)"'
 # libev casts between its watchers: no strict aliasing.
 ALL_CFLAGS  := $(CFLAGS) -std=c11 -fno-common -fno-strict-aliasing -fstack-protector-strong -fPIE $(WARNINGS) $(SANFLAGS)
 ALL_LDFLAGS := $(LDFLAGS) -pie -Wl,--as-needed -Wl,-z,relro,-z,now $(SANFLAGS)
@@ -88,6 +88,9 @@ MIGRATIONS := $(sort $(wildcard sql/migrations/[0-9]*.sql))
 SCHEMA     := $(shell expr $(firstword $(subst _, ,$(notdir $(lastword $(MIGRATIONS))))) + 0)
 $(O)/obj/common/schema.o: ALL_CPPFLAGS += -DLONGHAUL_SCHEMA=$(SCHEMA)
 $(O)/obj/common/schema.o: $(MIGRATIONS)
+
+# Holds the file.
+$(O)/obj/api/openapi_text.o: $(S)/api/openapi.json
 
 $(COMMON): $(call objects,common)
 	@rm -f $@

@@ -20,6 +20,7 @@
 #include "api/jobs.h"
 #include "api/keys.h"
 #include "api/list.h"
+#include "api/openapi.h"
 #include "api/queues.h"
 #include "api/result.h"
 #include "api/standby.h"
@@ -252,5 +253,6 @@ void app_stop(struct app *a)
 	queues_stop();
 	keys_stop();
 	types_stop();
+	openapi_stop();
 	batch_stop();
 }

@@ -41,6 +41,7 @@ struct job_type {
 	int64_t max_queued;          /* -1: no limit */
 	int32_t default_estimate_ms; /* -1: unknown */
 	bool log_for_clients;
+	char *description;           /* for people; "" = none */
 };
 /* `path` is what follows /v1, beginning with '/'; `seg` one path segment. NULL if there is none. */
 const struct job_type *type_by_submit_path(const char *path);
@@ -51,6 +52,8 @@ const struct job_type *type_by_name(const char *name);
 bool types_known(void);
 /* Walks the types: i = 0, 1, …; NULL at the end. */
 const struct job_type *type_at(int i);
+/* Grows whenever something has changed of what clients are told of the types. */
+uint64_t types_version(void);
 
 /* Finds the client that an API key (by its SHA-256) belongs to. `done` is called once, maybe at
  * once: outcome 1 = found, 0 = no such key, -1 = the database is away. */

@@ -9,6 +9,7 @@
 #include "api/jobdoc.h"
 #include "api/jobs.h"
 #include "api/list.h"
+#include "api/openapi.h"
 #include "api/page.h"
 #include "api/queues.h"
 #include "api/status.h"
@@ -143,6 +144,8 @@ static void answer_page(struct list *list, const PGresult *res)
 	reply_status(req, 200);
 	reply_header(req, "Content-Type", "application/json");
 	reply_header(req, "Cache-Control", "private, no-store");
+	if (!list->type_id)
+		openapi_link(req);
 	put_jobs(&out, list, res);
 	page_links(req, &out, url_of(list, list->page.has_before ? &list->page.before : NULL),
 		   next);

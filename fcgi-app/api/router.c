@@ -10,6 +10,7 @@
 #include "api/health.h"
 #include "api/identity.h"
 #include "api/jobs.h"
+#include "api/openapi.h"
 #include "api/query.h"
 #include "api/request.h"
 #include "api/statistics.h"
@@ -30,6 +31,7 @@ static const struct route {
 } routes[] = {
 	{ HTTP_GET | HTTP_HEAD, false, "/healthz", healthz_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/readyz", readyz_handle },
+	{ HTTP_GET | HTTP_HEAD, false, "/openapi.json", openapi_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/jobs", list_all_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/jobs/events", feed_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/jobs/statistics", statistics_handle },
@@ -173,6 +175,7 @@ static void refuse_method(struct request *req, int allowed)
 		if (allowed & names[i].method)
 			strcat(strcat(allow, *allow ? ", " : ""), names[i].name);
 	reply_header(req, "Allow", "%s", allow);
+	openapi_link(req);
 	reply_problem(req, "method-not-allowed", NULL, "This address answers to %s.", allow);
 }
 
@@ -191,6 +194,7 @@ static void route_call(struct request *req)
 		reply_problem(req, "unavailable", NULL,
 			      "The job types aren't known yet: the database is away.");
 	} else if (!route) {
+		openapi_link(req);
 		reply_problem(req, "not-found", NULL, "There is nothing at this address.");
 	} else {
 		if (!route->body)

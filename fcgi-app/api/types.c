@@ -12,14 +12,18 @@
 
 #include "api/app.h"
 #include "api/jobs.h"
+#include "common/buf.h"
 #include "common/db.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/sha256.h"
 
 static struct app *owner;
 static struct job_type *types; /* ordered by submit path */
 static int n_types;
 static bool known;
+static uint64_t version; /* of what is documented of them */
+static unsigned char version_sha256[SHA256_SIZE];
 static bool reading, read_again;
 static ev_timer refresh_timer;
 
@@ -30,6 +34,7 @@ static void free_types(struct job_type *list, int n)
 		free(list[i].submit_path);
 		free(list[i].collection);
 		free(list[i].media_types);
+		free(list[i].description);
 	}
 	free(list);
 }
@@ -56,6 +61,7 @@ enum {
 	C_MAX_QUEUED,
 	C_DEFAULT_ESTIMATE_MS,
 	C_LOG_FOR_CLIENTS,
+	C_DESCRIPTION,
 };
 
 static char *text_of(const PGresult *res, int row, int col)
@@ -81,6 +87,29 @@ static void read_type(const PGresult *res, int i, struct job_type *t)
 					 ? -1
 					 : dbr_int4(res, i, C_DEFAULT_ESTIMATE_MS);
 	t->log_for_clients = dbr_bool(res, i, C_LOG_FOR_CLIENTS);
+	t->description = text_of(res, i, C_DESCRIPTION);
+}
+
+/* Gives the types another version if they aren't what they were. */
+static void note_version(const struct job_type *list, int n)
+{
+	unsigned char sha256[SHA256_SIZE];
+	struct buf text = { 0 };
+
+	for (int i = 0; i < n; i++) {
+		const struct job_type *t = &list[i];
+
+		buf_addf(&text, "%d %s %s %s %s %d %lld %lld %zu %s", t->type_id, t->name,
+			 t->submit_path, t->collection, t->media_types, t->wait_ms,
+			 (long long)t->max_input_bytes, (long long)t->retention_s,
+			 strlen(t->description), t->description);
+	}
+	sha256_of(text.data, text.len, sha256);
+	buf_free(&text);
+	if (version > 0 && memcmp(sha256, version_sha256, sizeof(sha256)) == 0)
+		return;
+	memcpy(version_sha256, sha256, sizeof(sha256));
+	version++;
 }
 
 static void types_came(void *ctx, const struct db_result *result)
@@ -96,6 +125,7 @@ static void types_came(void *ctx, const struct db_result *result)
 		for (int i = 0; i < n; i++)
 			read_type(result->res, i, &list[i]);
 		qsort(list, (size_t)n, sizeof(*list), by_submit_path);
+		note_version(list, n);
 		free_types(types, n_types);
 		types = list;
 		n_types = n;
@@ -150,6 +180,11 @@ void types_stop(void)
 bool types_known(void)
 {
 	return known;
+}
+
+uint64_t types_version(void)
+{
+	return version;
 }
 
 const struct job_type *type_at(int i)

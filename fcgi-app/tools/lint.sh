@@ -32,7 +32,7 @@ stage 'clang-tidy' tidy '' "${sources[@]}"
 stage 'clang-tidy of the tests' tidy '-clang-analyzer-*' "${tests[@]}"
 stage 'cppcheck' cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
 	--inline-suppr --suppress=missingIncludeSystem --suppress=unknownMacro --suppress=uninitStructMember -j "$(nproc)" \
-	-Ifcgi-app -Ifcgi-app/include -D_GNU_SOURCE '-DLONGHAUL_VERSION="x"' '-DLONGHAUL_LIBEXECDIR="x"' fcgi-app
+	-Ifcgi-app -Ifcgi-app/include -D_GNU_SOURCE '-DLONGHAUL_VERSION="x"' '-DLONGHAUL_SOURCES="fcgi-app"' '-DLONGHAUL_LIBEXECDIR="x"' fcgi-app
 stage 'source rooms' fcgi-app/tools/check-rooms.sh
 stage 'options against help and sample' fcgi-app/tools/check-options.sh "$O"
 echo "$passed passed, $failed failed"

@@ -12,12 +12,12 @@ CREATE FUNCTION longhaul.api_types(
     OUT type_id integer, OUT name text, OUT submit_path text, OUT collection text, OUT wait_ms integer,
     OUT media_types text, OUT max_input_bytes bigint, OUT retention_s bigint, OUT poll_min_ms integer,
     OUT poll_max_ms integer, OUT paused boolean, OUT max_queued bigint, OUT default_estimate_ms integer,
-    OUT log_for_clients boolean)
+    OUT log_for_clients boolean, OUT description text)
 RETURNS SETOF record
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, longhaul, pg_temp AS $$
     SELECT t.type_id, t.name, t.submit_path, t.collection, t.wait_ms, array_to_string(t.media_types, ', '),
            t.max_input_bytes, extract(epoch FROM t.retention)::bigint, t.poll_min_ms, t.poll_max_ms, t.paused,
-           t.max_queued, t.default_estimate_ms, t.log_for_clients
+           t.max_queued, t.default_estimate_ms, t.log_for_clients, t.description
       FROM longhaul.job_type t ORDER BY t.type_id
 $$;
 COMMENT ON FUNCTION longhaul.api_types() IS 'The job types, for API processes';

@@ -133,7 +133,7 @@ SELECT is((SELECT array_agg(job_id) FROM longhaul.waiter WHERE created_at = now(
 -- ---- types and keys ------------------------------------------------------------------------------------
 UPDATE longhaul.job_type SET media_types = '{text/csv,application/x-ndjson}', retention = '1 day 1 hour', max_queued = 5 WHERE name = 'test';
 SELECT is((SELECT (a.*)::text FROM longhaul.api_types() a WHERE name = 'test'),
-    format('(%s,test,/test,test-jobs,50,"text/csv, application/x-ndjson",104857600,90000,1000,60000,f,5,,f)', :'test'), 'the job types for the API');
+    format('(%s,test,/test,test-jobs,50,"text/csv, application/x-ndjson",104857600,90000,1000,60000,f,5,,f,"")', :'test'), 'the job types for the API');
 SELECT is((SELECT array_agg(w.*::text) FROM longhaul.worker_types('{test,none}') w), ARRAY[format('(%s,test,3,,f,f,f)', :'test')],
     'and for workers, those that they serve');
 SELECT longhaul.create_api_key('alice', 'laptop') AS key \gset
