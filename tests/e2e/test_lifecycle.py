@@ -290,6 +290,7 @@ def test_timeout_fails_the_job(make_stack):
 
 
 @pytest.mark.limit(120)
+@pytest.mark.direct
 def test_each_job_of_a_crowd_ends(stack, api):
     urls = [api.submit("/noop", str(n)).headers["Location"] for n in range(scaled(300, 60))]
     for url in urls:

@@ -140,6 +140,7 @@ def test_expired_is_410(make_stack):
     assert_problem(wait_until(lambda: (r := api.get(url)).status_code == 410 and r, 20, "the job to expire"), 410)
 
 
+@pytest.mark.direct
 def test_a_reader_that_leaves_midway_hurts_nobody(stack, api, cat):
     from_where = cat(os.urandom(20_000_000)) + "/results"
     for _ in range(20):
@@ -149,6 +150,7 @@ def test_a_reader_that_leaves_midway_hurts_nobody(stack, api, cat):
     assert all(p.alive() for p in stack.apis)
 
 
+@pytest.mark.direct
 def test_a_slow_reader_holds_up_nobody(stack, api, cat):
     url = cat(os.urandom(8_000_000)) + "/results"
     slow = [api.get(url, stream=True) for _ in range(8)]

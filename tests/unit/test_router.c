@@ -9,6 +9,7 @@
 #include "api/health.h"
 #include "api/identity.h"
 #include "api/jobs.h"
+#include "api/openapi.h"
 #include "api/query.h"
 #include "api/request.h"
 #include "api/router.h"
@@ -121,6 +122,12 @@ HANDLER(job_deliveries_handle)
 HANDLER(job_redeliver_handle)
 HANDLER(feed_handle)
 HANDLER(statistics_handle)
+HANDLER(openapi_handle)
+
+void openapi_link(struct request *any)
+{
+	(void)any;
+}
 
 static const struct job_type import = { .type_id = 3,
 					.submit_path = (char *)"/accounts/bulk-import",

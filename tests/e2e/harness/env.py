@@ -27,6 +27,10 @@ SANITIZED = _is_sanitized()
 PATIENCE = float(os.environ.get("LONGHAUL_PATIENCE", "4" if SANITIZED else "1"))
 
 
+# "proxy": requests go through a proxy that compares them, and what is answered, with openapi.json.
+VIA = os.environ.get("LONGHAUL_VIA", "")
+
+
 def scaled(normal, sanitized):
     """A number of repetitions: the sanitizer build looks for memory errors, not for throughput."""
     return sanitized if SANITIZED else normal

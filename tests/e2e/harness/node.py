@@ -18,6 +18,11 @@ def install():
     assert done.returncode == 0, done.stderr
 
 
+def program(name):
+    """A program that one of the packages brings."""
+    return FOLDER / "node_modules" / ".bin" / name
+
+
 def _start(script, *args, **kw):
     return subprocess.Popen([shutil.which("node"), FOLDER / script, *args], text=True, start_new_session=True,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **kw)
@@ -83,5 +88,24 @@ class Verifier:
         """{"payload": …} if it verifies, {"error": why not} if it doesn't."""
         question = {"secret": secret, "headers": dict(headers), "body": base64.b64encode(body).decode()}
         self.child.stdin.write(json.dumps(question) + "\n")
+        self.child.stdin.flush()
+        return json.loads(self.child.stdout.readline())
+
+
+class Validator:
+    """The library `ajv`, asked whether values are as a document's schemas say."""
+
+    def __init__(self, document):
+        self.child = _start("validate.mjs", document, stdin=subprocess.PIPE)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.child.communicate(timeout=20)
+
+    def __call__(self, schema, value):
+        """What is wrong with the value by the schema of that name; [] if nothing is."""
+        self.child.stdin.write(json.dumps({"schema": schema, "value": value}) + "\n")
         self.child.stdin.flush()
         return json.loads(self.child.stdout.readline())

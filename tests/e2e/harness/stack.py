@@ -10,6 +10,7 @@ import tempfile
 from . import env, fcgi
 from .api import Api
 from .nginx import Nginx, free_port
+from .prism import Prism
 from .process import Daemon
 
 ACT = env.HANDLERS / "act"
@@ -77,6 +78,7 @@ class Stack:
         self.daemons = []
         self._connection = None
         self._logs = None
+        self._prism = None
         self.catalog = {**TYPES, **(more_types or {})}
         self.types = (*types, *(more_types or {}))
         self.type_settings = type_settings or {}
@@ -188,6 +190,8 @@ class Stack:
             last.callback(shutil.rmtree, self.folder, ignore_errors=True)
             last.callback(self.close)
             last.callback(self.nginx.stop)
+            if self._prism is not None:
+                last.callback(self._prism.stop)
             for daemon in self.daemons:
                 if not daemon.alive():
                     continue
@@ -230,7 +234,13 @@ class Stack:
 
     def api(self, client=None, key=None):
         """A client of /v1: paths are relative to it, except /healthz and /readyz."""
-        return _V1(self.base, client, key)
+        return _V1(self, client, key)
+
+    def through_prism(self):
+        """The proxy that compares with openapi.json, started when it is needed first."""
+        if self._prism is None:
+            self._prism = Prism(self.base, self.folder)
+        return self._prism
 
     def query(self, statement, args=()):
         """Rows, on a superuser's connection that is opened again when it was lost."""
@@ -253,6 +263,15 @@ class Stack:
 
 
 class _V1(Api):
+    def __init__(self, stack, client=None, key=None):
+        super().__init__(stack.base, client, key)
+        self.stack = stack
+
+    def request(self, method, path, headers=None, **kw):
+        if env.VIA != "proxy":
+            return super().request(method, path, headers, **kw)
+        return self.stack.through_prism().request(super().request, method, self.url(path), headers or {}, **kw)
+
     def url(self, path):
         if path.startswith("http"):
             return path
