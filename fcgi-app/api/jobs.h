@@ -41,7 +41,7 @@ struct job_type {
 	int64_t max_queued;          /* -1: no limit */
 	int32_t default_estimate_ms; /* -1: unknown */
 	bool log_for_clients;
-	char *description;           /* for people; "" = none */
+	char *description; /* for people; "" = none */
 };
 /* `path` is what follows /v1, beginning with '/'; `seg` one path segment. NULL if there is none. */
 const struct job_type *type_by_submit_path(const char *path);
