@@ -24,17 +24,32 @@ say      = $(if $(V),,@echo '  $(1)  $(subst $(O)/,,$@)')
 O := $(BUILD)$(if $(SAN),/san)
 S := fcgi-app
 
-bindir     := $(PREFIX)/bin
-libexecdir := $(PREFIX)/libexec/longhaul
-datadir    := $(PREFIX)/share/longhaul
-docdir     := $(PREFIX)/share/doc/longhaul
-includedir := $(PREFIX)/include
+# Where things are installed: GNU's names.
+prefix        ?= $(PREFIX)
+exec_prefix   ?= $(prefix)
+sbindir       ?= $(exec_prefix)/sbin
+libexecdir    ?= $(exec_prefix)/libexec
+datarootdir   ?= $(prefix)/share
+datadir       ?= $(datarootdir)
+mandir        ?= $(datarootdir)/man
+docdir        ?= $(datarootdir)/doc/longhaul
+includedir    ?= $(prefix)/include
+sysconfdir    ?= $(prefix)/etc
+unitdir       ?= $(prefix)/lib/systemd/system
+sysusersdir   ?= $(prefix)/lib/sysusers.d
+tmpfilesdir   ?= $(prefix)/lib/tmpfiles.d
+pkglibexecdir := $(libexecdir)/longhaul
+pkgdatadir    := $(datadir)/longhaul
+pkgconfdir    := $(sysconfdir)/longhaul
+INSTALL         ?= install
+INSTALL_PROGRAM ?= $(INSTALL) -m 755
+INSTALL_DATA    ?= $(INSTALL) -m 644
 
 comma    := ,
 WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wformat=2 $(WERROR)
 SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 ALL_CPPFLAGS := $(CPPFLAGS) -D_GNU_SOURCE -I$(S) -I$(S)/include $(shell pkg-config --cflags libpq 2>/dev/null) \
-	-DLONGHAUL_SOURCES='"$(S)"' -DLONGHAUL_VERSION='"$(VERSION)"' -DLONGHAUL_LIBEXECDIR='"$(libexecdir)"'
+	-DLONGHAUL_SOURCES='"$(S)"' -DLONGHAUL_VERSION='"$(VERSION)"' -DLONGHAUL_LIBEXECDIR='"$(pkglibexecdir)"'
 # libev casts between its watchers: no strict aliasing.
 ALL_CFLAGS  := $(CFLAGS) -std=c11 -fno-common -fno-strict-aliasing -fstack-protector-strong -fPIE $(WARNINGS) $(SANFLAGS)
 ALL_LDFLAGS := $(LDFLAGS) -pie -Wl,--as-needed -Wl,-z,relro,-z,now $(SANFLAGS)
@@ -171,7 +186,7 @@ psql:
 STAGES ?=
 .PHONY: check
 check:
-	@$(DEPS) build run check
+	@$(DEPS) build run check deb package
 	@MAKE='$(MAKE)' BUILD='$(BUILD)' $(S)/tools/check.sh $(STAGES)
 
 .PHONY: bench
@@ -198,22 +213,51 @@ sample: all
 
 # ---- install ------------------------------------------------------------------------------------
 
+D := $(DESTDIR)
+SCRIPTS := $(wildcard sql/longhaul-*)
+PAGES   := $(wildcard $(S)/man/*.[1-9])
+UI      := $(shell find nginx/ui -type f 2>/dev/null)
+MONITORING := $(shell find $(S)/monitoring -type f 2>/dev/null)
+UNITS   := $(notdir $(wildcard $(S)/packaging/systemd/longhaul*))
+
+# What scripts and units say about places, put right.
+placed := sed -e 's|\$$here/migrations|$(pkgdatadir)/migrations|g' -e 's|@sbindir@|$(sbindir)|g' \
+	-e 's|@sysconfdir@|$(sysconfdir)|g'
+
 .PHONY: install uninstall
 install: all
-	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(libexecdir) $(DESTDIR)$(datadir)/migrations \
-		$(DESTDIR)$(datadir)/nginx $(DESTDIR)$(docdir) $(DESTDIR)$(includedir)/longhaul
-	install -m 755 $(filter-out $(HIDDEN),$(PROGRAMS)) $(DESTDIR)$(bindir)
-	sed 's|$$here/migrations|$(datadir)/migrations|' sql/longhaul-migrate >$(DESTDIR)$(bindir)/longhaul-migrate
-	chmod 755 $(DESTDIR)$(bindir)/longhaul-migrate
-	install -m 755 $(filter $(HIDDEN),$(PROGRAMS)) $(DESTDIR)$(libexecdir)
-	install -m 644 sql/migrations/*.sql $(DESTDIR)$(datadir)/migrations
-	install -m 644 nginx/*.conf nginx/*.in $(DESTDIR)$(datadir)/nginx
-	install -m 644 $(S)/longhaul.conf.sample README.md LICENSE $(DESTDIR)$(docdir)
-	install -m 644 $(S)/include/longhaul/handler.h $(DESTDIR)$(includedir)/longhaul
+	$(INSTALL) -d $(D)$(sbindir) $(D)$(pkglibexecdir) $(D)$(pkgdatadir)/migrations $(D)$(pkgdatadir)/nginx \
+		$(D)$(docdir) $(D)$(includedir)/longhaul $(D)$(pkgconfdir) $(D)$(unitdir) $(D)$(sysusersdir) $(D)$(tmpfilesdir)
+	$(INSTALL_PROGRAM) $(filter-out $(HIDDEN),$(PROGRAMS)) $(D)$(sbindir)
+	$(INSTALL_PROGRAM) $(filter $(HIDDEN),$(PROGRAMS)) $(D)$(pkglibexecdir)
+	for f in $(SCRIPTS); do $(placed) $$f >$(D)$(sbindir)/$${f##*/} && chmod 755 $(D)$(sbindir)/$${f##*/} || exit; done
+	$(INSTALL_DATA) sql/migrations/*.sql $(D)$(pkgdatadir)/migrations
+	$(INSTALL_DATA) nginx/*.conf $(D)$(pkgdatadir)/nginx
+	for f in $(UI:nginx/%=%); do $(INSTALL_DATA) -D nginx/$$f $(D)$(pkgdatadir)/$$f || exit; done
+	for f in $(MONITORING:$(S)/%=%); do $(INSTALL_DATA) -D $(S)/$$f $(D)$(pkgdatadir)/$$f || exit; done
+	$(INSTALL_DATA) $(S)/longhaul.conf.sample README.md LICENSE $(D)$(docdir)
+	$(INSTALL_DATA) sql/README.md $(D)$(docdir)/README.sql.md
+	$(INSTALL_DATA) $(S)/include/longhaul/handler.h $(D)$(includedir)/longhaul
+	for f in $(PAGES); do $(INSTALL_DATA) -D $$f $(D)$(mandir)/man$${f##*.}/$${f##*/} || exit; done
+	[ -e $(D)$(pkgconfdir)/longhaul.conf ] || $(INSTALL) -m 640 $(S)/longhaul.conf.sample $(D)$(pkgconfdir)/longhaul.conf
+	for f in $(UNITS); do $(placed) $(S)/packaging/systemd/$$f >$(D)$(unitdir)/$${f%.in} \
+		&& chmod 644 $(D)$(unitdir)/$${f%.in} || exit; done
+	$(INSTALL_DATA) $(S)/packaging/systemd/sysusers.conf $(D)$(sysusersdir)/longhaul.conf
+	$(INSTALL_DATA) $(S)/packaging/systemd/tmpfiles.conf $(D)$(tmpfilesdir)/longhaul.conf
 
+# The configuration stays.
 uninstall:
-	rm -f $(DESTDIR)$(bindir)/longhaul-api $(DESTDIR)$(bindir)/longhaul-worker $(DESTDIR)$(bindir)/longhaul-admin $(DESTDIR)$(bindir)/longhaul-migrate
-	rm -rf $(DESTDIR)$(libexecdir) $(DESTDIR)$(datadir) $(DESTDIR)$(docdir) $(DESTDIR)$(includedir)/longhaul
+	rm -f $(addprefix $(D)$(sbindir)/,$(notdir $(filter-out $(HIDDEN),$(PROGRAMS)) $(SCRIPTS)))
+	rm -f $(foreach f,$(PAGES),$(D)$(mandir)/man$(subst .,,$(suffix $(f)))/$(notdir $(f)))
+	rm -f $(addprefix $(D)$(unitdir)/,$(UNITS:.in=)) $(D)$(sysusersdir)/longhaul.conf $(D)$(tmpfilesdir)/longhaul.conf
+	rm -rf $(D)$(pkglibexecdir) $(D)$(pkgdatadir) $(D)$(docdir) $(D)$(includedir)/longhaul
+
+# A Debian package in $(BUILD)/deb, from a copy of the tree; DEB_SUFFIX=+site1 for one's own builds.
+DEB_SUFFIX ?=
+.PHONY: deb
+deb:
+	@$(DEPS) build deb
+	@BUILD='$(abspath $(BUILD))' VERSION='$(VERSION)$(DEB_SUFFIX)' $(S)/packaging/build-deb.sh
 
 .PHONY: clean
 clean:
@@ -226,15 +270,16 @@ help:
 	@echo 'make demo       start the whole stack on 127.0.0.1:8202 (PORT=…) and import 100,000 accounts'
 	@echo 'make stop       end the demo; its data stays in $(BUILD)/demo/'
 	@echo 'make psql       open the database of the demo'
-	@echo 'make check      all tests: unit, SQL, isolation, end to end, the same under sanitizers, lint'
-	@echo '                (STAGES="unit sql isolation e2e san lint" chooses)'
+	@echo 'make check      all tests: unit, SQL, isolation, end to end, the same under sanitizers, lint,'
+	@echo '                the Debian package (STAGES="unit sql isolation e2e san lint package" chooses)'
 	@echo 'make bench      measure, beside limits measured in the same run'
 	@echo 'make lint       clang-tidy, cppcheck, the rules of the source rooms, options against their documents'
 	@echo 'make format     clang-format'
 	@echo 'make sample     write fcgi-app/longhaul.conf.sample from the option tables'
 	@echo 'make deps       install what the build needs (Debian); demo, check and bench do it by themselves'
-	@echo 'make install    into $$(DESTDIR)$$(PREFIX), now $(DESTDIR)$(PREFIX); also uninstall'
+	@echo 'make install    into $$(DESTDIR)$$(prefix), now $(DESTDIR)$(prefix); also uninstall'
+	@echo 'make deb        a Debian package, in $(BUILD)/deb'
 	@echo 'make clean      stop the demo and remove $(BUILD)/'
 	@echo
 	@echo 'SAN=1 builds with sanitizers into $(BUILD)/san; V=1 shows the commands.'
-	@echo 'CC, CFLAGS, LDFLAGS, BUILD, PREFIX and DESTDIR are honoured.'
+	@echo 'CC, CFLAGS, LDFLAGS, BUILD, DESTDIR and the usual prefix, sbindir, sysconfdir, mandir … are honoured.'

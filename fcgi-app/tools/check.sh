@@ -1,6 +1,6 @@
 #!/bin/bash
 # All tests, stage by stage, with a summary; `make check` calls it.
-#   check.sh [unit] [sql] [isolation] [e2e] [san] [lint]     (default: all, in this order)
+#   check.sh [unit] [sql] [isolation] [e2e] [san] [lint] [package]     (default: all, in this order)
 # Environment: BUILD (folder), MAKE. Each stage's output goes to the terminal and to
 # $BUILD/check/STAGE.log; the sums, as "passed failed", to $BUILD/check/totals. A stage whose tests fail
 # doesn't keep the next ones from running; a build that fails does.
@@ -17,8 +17,9 @@ mkdir -p "$logs"
 rm -f "$logs/totals"
 marker=
 lint=
+package=
 pid=
-trap 'for pid in $marker $lint; do kill "$pid"; done' EXIT
+trap 'for pid in $marker $lint $package; do kill "$pid"; done' EXIT
 summary=()
 troubled=()
 passed_all=0
@@ -103,6 +104,21 @@ stage_lint() {
 	return $rc
 }
 
+# Behind them, too: it compiles once more, and fetches what a small Debian system is made of.
+package_begin() {
+	MAKE=$make nice -n 19 tests/package/run.sh "$build" >"$logs/package.out" 2>&1 </dev/null &
+	package=$!
+}
+
+stage_package() {
+	[ -n "$package" ] || package_begin
+	wait "$package"
+	local rc=$?
+	package=
+	cat "$logs/package.out"
+	return $rc
+}
+
 # Sums up what the different test programs print: cmocka, pytest and lint ("N passed, M failed"), TAP,
 # pg_isolation_regress. Prints "passed failed".
 count() {
@@ -166,7 +182,7 @@ recap() { # recap NAME
 		cut -c1-400 | tail -n 40
 }
 
-[ $# -gt 0 ] || set -- unit sql isolation e2e san lint
+[ $# -gt 0 ] || set -- unit sql isolation e2e san lint package
 for name in "$@"; do
 	if ! declare -F "stage_$name" >/dev/null; then
 		echo "$0: no such stage: $name" >&2
@@ -174,6 +190,7 @@ for name in "$@"; do
 	fi
 done
 case " $* " in *" lint "*) lint_begin ;; esac
+case " $* " in *" package "*) package_begin ;; esac
 for name in "$@"; do
 	run_stage "$name"
 done

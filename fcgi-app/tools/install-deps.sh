@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what is missing to build, run, check or measure longhaul, on Debian and its derivatives.
-#   install-deps.sh [build] [run] [check] [bench]      (default: build run)
+#   install-deps.sh [build] [run] [check] [deb] [package] [bench]      (default: build run)
 # Does nothing, and says nothing, when all is there. Needs root or sudo only to install.
 # Debian's packages of nginx and PostgreSQL would start a server on port 80 and create a database
 # cluster; both are prevented while installing, and what was configured before is put back.
@@ -13,6 +13,8 @@ group_build='gcc libc6-dev make pkg-config|pkgconf libfcgi-dev libev-dev libjson
 group_run='postgresql nginx-light|nginx|nginx-core|nginx-full|nginx-extras curl ca-certificates'
 group_check='libcmocka-dev pgtap libtap-parser-sourcehandler-pgtap-perl python3-pytest python3-pytest-xdist
 	python3-psycopg2 python3-requests pgbouncer clang-tidy cppcheck faketime openssl iproute2 nodejs npm chromium-headless-shell|chromium'
+group_deb='debhelper dpkg-dev'
+group_package='lintian debootstrap systemd mandoc'
 group_bench='wrk python3 python3-psycopg2'
 
 is_installed() {
@@ -94,9 +96,11 @@ for group in "$@"; do
 	build) wanted="$wanted $group_build" ;;
 	run) wanted="$wanted $group_run" ;;
 	check) wanted="$wanted $group_check" ;;
+	deb) wanted="$wanted $group_deb" ;;
+	package) wanted="$wanted $group_package" ;;
 	bench) wanted="$wanted $group_bench" ;;
 	*)
-		echo "usage: $0 [build] [run] [check] [bench]" >&2
+		echo "usage: $0 [build] [run] [check] [deb] [package] [bench]" >&2
 		exit 2
 		;;
 	esac
