@@ -205,11 +205,13 @@ lint: all unit-tests
 format:
 	clang-format -i $(C_FILES)
 
-# The sample configuration, from the option tables of the programs.
+# The sample configuration and longhaul.conf(5), from the option tables of the programs.
 .PHONY: sample
 sample: all
 	$(S)/tools/sample-config.sh $(O) >$(O)/longhaul.conf.sample
 	cp $(O)/longhaul.conf.sample $(S)/longhaul.conf.sample
+	$(S)/tools/manual-config.sh $(O) >$(O)/longhaul.conf.5
+	cp $(O)/longhaul.conf.5 $(S)/man/longhaul.conf.5
 
 # ---- install ------------------------------------------------------------------------------------
 
@@ -275,7 +277,7 @@ help:
 	@echo 'make bench      measure, beside limits measured in the same run'
 	@echo 'make lint       clang-tidy, cppcheck, the rules of the source rooms, options against their documents'
 	@echo 'make format     clang-format'
-	@echo 'make sample     write fcgi-app/longhaul.conf.sample from the option tables'
+	@echo 'make sample     write fcgi-app/longhaul.conf.sample and longhaul.conf(5) from the option tables'
 	@echo 'make deps       install what the build needs (Debian); demo, check and bench do it by themselves'
 	@echo 'make install    into $$(DESTDIR)$$(prefix), now $(DESTDIR)$(prefix); also uninstall'
 	@echo 'make deb        a Debian package, in $(BUILD)/deb'

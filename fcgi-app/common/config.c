@@ -400,6 +400,7 @@ static void print_help(const struct program *prog)
 	       "                      set one option, over what the file says\n"
 	       "  -t, --test          check the configuration and exit\n"
 	       "      --sample        print a configuration file with all defaults and exit\n"
+	       "      --manual        print the options as longhaul.conf(5) has them, in mdoc, and exit\n"
 	       "  -h, --help          print this and exit\n"
 	       "  -V, --version       print the version and exit\n"
 	       "\nOptions of the configuration file, with their defaults:\n");
@@ -432,6 +433,21 @@ static void print_sample(const struct program *prog)
 	}
 }
 
+static void print_manual(const struct program *prog)
+{
+	for (size_t g = 0; g < prog->n_groups; g++) {
+		const struct opt_group *group = &prog->groups[g];
+
+		if (g == 0 || strcmp(group->rows->section, group[-1].rows->section) != 0)
+			printf(".Ss Section %s\n", group->rows->section);
+		opts_manual(stdout, group->rows, group->n);
+	}
+	for (size_t i = 0; i < prog->n_kinds; i++) {
+		printf(".Ss Section %s NAME\n", prog->kinds[i].kind);
+		opts_manual(stdout, prog->kinds[i].rows, prog->kinds[i].n);
+	}
+}
+
 static bool end_with(struct cmdline *cl, int *exit_code, int code)
 {
 	cmdline_free(cl);
@@ -447,6 +463,7 @@ bool cmdline_parse(const struct program *prog, int argc, char **argv, struct cmd
 		{ "option", required_argument, NULL, 'o' },
 		{ "test", no_argument, NULL, 't' },
 		{ "sample", no_argument, NULL, 's' },
+		{ "manual", no_argument, NULL, 'm' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
@@ -470,6 +487,9 @@ bool cmdline_parse(const struct program *prog, int argc, char **argv, struct cmd
 			break;
 		case 's':
 			print_sample(prog);
+			return end_with(out, exit_code, EXIT_OK);
+		case 'm':
+			print_manual(prog);
 			return end_with(out, exit_code, EXIT_OK);
 		case 'h':
 			print_help(prog);

@@ -99,7 +99,7 @@ struct cmdline {
 };
 
 /*
- * Reads the command line: -c FILE, -o SECTION.KEY=VALUE, -t, -h/--help, -V/--version, --sample.
+ * Reads the command line: -c FILE, -o SECTION.KEY=VALUE, -t, -h/--help, -V/--version, --sample, --manual.
  * Returns true to go on. False: *exit_code says how to end (help was printed: 0; bad usage, said on
  * stderr: EXIT_USAGE).
  */

@@ -268,3 +268,43 @@ const char *opts_sample(FILE *out, const char *above, const struct opt *rows, si
 	}
 	return above;
 }
+
+/* Text that is neither a macro nor an escape to mdoc, a sentence a line. */
+static void manual_text(FILE *out, const char *text)
+{
+	bool begin = true;
+
+	for (; *text != '\0'; text++) {
+		if (begin && (*text == '.' || *text == '\''))
+			fputs("\\&", out);
+		begin = false;
+		if (*text == '\\') {
+			fputs("\\e", out);
+		} else if (*text == ' ' && strchr(".?", text[-1]) &&
+			   isupper((unsigned char)text[1])) {
+			fputc('\n', out);
+			begin = true;
+		} else {
+			fputc(*text, out);
+		}
+	}
+	fputc('\n', out);
+}
+
+void opts_manual(FILE *out, const struct opt *rows, size_t n)
+{
+	fputs(".Bl -tag -width Ds\n", out);
+	for (size_t i = 0; i < n; i++) {
+		char range[80];
+
+		describe_range(&rows[i], range, sizeof(range));
+		fprintf(out, ".It Va %s", rows[i].key);
+		if (rows[i].def[0] != '\0')
+			fprintf(out, " No = Li \"%s\"", rows[i].def);
+		fputc('\n', out);
+		manual_text(out, rows[i].help);
+		if (range[0] != '\0')
+			fprintf(out, ".Pq %s\n", range);
+	}
+	fputs(".El\n", out);
+}

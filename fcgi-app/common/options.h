@@ -83,6 +83,8 @@ void opts_free(const struct opt *rows, size_t n, void *base);
  * last, NULL if none was; returns the same for the next call. */
 const char *opts_help(FILE *out, const char *above, const struct opt *rows, size_t n);
 const char *opts_sample(FILE *out, const char *above, const struct opt *rows, size_t n);
+/* A list of the rows for the manual, in mdoc. */
+void opts_manual(FILE *out, const struct opt *rows, size_t n);
 /* Prints text in lines of at most `width` characters, each behind `indent`. */
 void opts_wrap(FILE *out, const char *text, const char *indent, size_t width);
 

@@ -15,6 +15,7 @@
 #include "common/json.h"
 #include "common/times.h"
 #include "import_reader.h"
+#include "options.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -152,10 +153,15 @@ static enum lh_verdict import_run(struct lh_job *job, void *state)
 	return verdict;
 }
 
+const struct opt bulk_import_options[BULK_IMPORT_OPTIONS] = {
+	{ "type", "database", OPT_STRING, "", 0, 0, NULL, 0,
+	  "A connection string: where the accounts are. Its role is a member of longhaul_import." },
+};
+
 static bool import_init(const struct lh_settings *settings, void **state, const char **error)
 {
 	(void)error;
-	*state = import_db_new(lh_setting(settings, "database", ""));
+	*state = import_db_new(lh_setting(settings, bulk_import_options[0].key, ""));
 	return true;
 }
 

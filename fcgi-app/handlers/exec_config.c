@@ -5,6 +5,7 @@
 
 #include "common/mem.h"
 #include "common/options.h"
+#include "options.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -22,7 +23,7 @@
 #define NUM(key, def, max, help) OPT_NUM("type", #key, struct exec_config, key, def, 0, max, help)
 #define BYTES(key, help) OPT_BYTES("type", #key, struct exec_config, key, "0", 0, INT64_MAX, help)
 
-static const struct opt rows[] = {
+const struct opt exec_options[EXEC_OPTIONS] = {
 	STR(command, "",
 	    "The program, by its whole path, and its arguments. Quotes group; there is no shell."),
 	STR(environment, "", "Variables to add or replace: A=b C='d e'."),
@@ -40,8 +41,6 @@ static const struct opt rows[] = {
 	BYTES(rlimit_as, "Address space of each process."),
 	BYTES(rlimit_fsize, "Size of a file that it writes."),
 };
-
-#define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
 /* NAME=value, and not one of the names that tell the command about its job. */
 static bool variable_ok(const char *v)
@@ -117,8 +116,9 @@ static char *read_settings(struct exec_config *c, const struct lh_settings *sett
 	char error[256], *wrong;
 	size_t i;
 
-	for (i = 0; i < N_ROWS; i++)
-		if (!opt_set(&rows[i], c, lh_setting(settings, rows[i].key, rows[i].def), error,
+	for (i = 0; i < EXEC_OPTIONS; i++)
+		if (!opt_set(&exec_options[i], c,
+			     lh_setting(settings, exec_options[i].key, exec_options[i].def), error,
 			     sizeof(error)))
 			return mem_strdup(error);
 	wrong = read_words(c);
@@ -141,7 +141,7 @@ struct exec_config *exec_config_new(const struct lh_settings *settings, const ch
 
 void exec_config_free(struct exec_config *c)
 {
-	opts_free(rows, N_ROWS, c);
+	opts_free(exec_options, EXEC_OPTIONS, c);
 	words_free(c->argv);
 	words_free(c->variables);
 	free(c->home);

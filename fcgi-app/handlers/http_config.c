@@ -5,6 +5,7 @@
 
 #include "common/mem.h"
 #include "common/options.h"
+#include "options.h"
 #include "exec.h" /* words_split */
 
 #include <curl/curl.h>
@@ -23,7 +24,7 @@
 #define NUM(key, def, min, max, help) \
 	OPT_NUM("type", #key, struct http_config, key, def, min, max, help)
 
-static const struct opt rows[] = {
+const struct opt http_options[HTTP_OPTIONS] = {
 	STR(url, "", "Where requests go: http:// or https://. Nothing of it comes from the job."),
 	STR(method, "POST", "Method of the requests."),
 	STR(headers, "",
@@ -38,8 +39,6 @@ static const struct opt rows[] = {
 	STR(ca_file, "", "File of the certificates that the service is verified with."),
 	STR(unix_socket, "", "Socket to connect to, in place of the host of the URL."),
 };
-
-#define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
 /* A status at *p, which moves behind it; -1: there is none. */
 static int take_status(const char **p)
@@ -150,8 +149,9 @@ static char *read_settings(struct http_config *c, const struct lh_settings *sett
 	char error[256], *wrong;
 	const char *why;
 
-	for (size_t i = 0; i < N_ROWS; i++)
-		if (!opt_set(&rows[i], c, lh_setting(settings, rows[i].key, rows[i].def), error,
+	for (size_t i = 0; i < HTTP_OPTIONS; i++)
+		if (!opt_set(&http_options[i], c,
+			     lh_setting(settings, http_options[i].key, http_options[i].def), error,
 			     sizeof(error)))
 			return mem_strdup(error);
 	if (!is_token(c->method, strlen(c->method)))
@@ -180,7 +180,7 @@ struct http_config *http_config_new(const struct lh_settings *settings, const ch
 
 void http_config_free(struct http_config *c)
 {
-	opts_free(rows, N_ROWS, c);
+	opts_free(http_options, HTTP_OPTIONS, c);
 	words_free(c->fixed);
 	free(c);
 }

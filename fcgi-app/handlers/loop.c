@@ -12,6 +12,7 @@
 #include "common/options.h"
 #include "common/times.h"
 #include "loop.h"
+#include "options.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -23,14 +24,12 @@
 #define PIECE (64 * 1024)
 #define LOOK_MS 100 /* how often lh_cancelled() is asked */
 
-static const struct opt rows[] = {
+const struct opt loop_options[LOOP_OPTIONS] = {
 	OPT_STR("type", "work_dir", struct loop_config, work_dir, "/tmp",
 		"Folder in which inputs and results are handed over."),
 	OPT_NUM("type", "start_ms", struct loop_config, start_ms, "9000", 10, 3600 * 1000,
 		"Longest time between the start of the command and its \"ready\"."),
 };
-
-#define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
 /* ---- one job ---------------------------------------------------------------------------------- */
 
@@ -208,7 +207,7 @@ static void loop_fini(void *state)
 	loop_folder_close(&l->folder);
 	if (l->exec)
 		exec_config_free(l->exec);
-	opts_free(rows, N_ROWS, &l->config);
+	opts_free(loop_options, LOOP_OPTIONS, &l->config);
 	buf_free(&l->out);
 	free(l);
 }
@@ -218,9 +217,10 @@ static char *read_settings(struct loop *l, const struct lh_settings *settings)
 	char error[256];
 	struct stat st;
 
-	for (size_t i = 0; i < N_ROWS; i++)
-		if (!opt_set(&rows[i], &l->config, lh_setting(settings, rows[i].key, rows[i].def),
-			     error, sizeof(error)))
+	for (size_t i = 0; i < LOOP_OPTIONS; i++)
+		if (!opt_set(&loop_options[i], &l->config,
+			     lh_setting(settings, loop_options[i].key, loop_options[i].def), error,
+			     sizeof(error)))
 			return mem_strdup(error);
 	if (l->config.work_dir[0] != '/' || strpbrk(l->config.work_dir, "\t\n"))
 		return mem_strdup("work_dir: must begin with a slash, and have no tabs");

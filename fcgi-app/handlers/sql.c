@@ -19,6 +19,7 @@
 #include "common/mem.h"
 #include "common/options.h"
 #include "job_db.h"
+#include "options.h"
 #include "sql.h"
 
 #include <stdio.h>
@@ -33,7 +34,7 @@ struct sql_config {
 	int64_t input_max;
 };
 
-static const struct opt rows[] = {
+const struct opt sql_options[SQL_OPTIONS] = {
 	OPT_STR("type", "function", struct sql_config, function, "",
 		"The function to call, SCHEMA.FUNCTION."),
 	OPT_STR("type", "database", struct sql_config, database, "", "A connection string."),
@@ -43,8 +44,6 @@ static const struct opt rows[] = {
 	OPT_BYTES("type", "input_max", struct sql_config, input_max, "64MiB", 0, 1000 << 20,
 		  "Largest input."),
 };
-
-#define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
 struct sql_handler {
 	struct sql_config config;
@@ -292,7 +291,7 @@ static void sql_fini(void *state)
 
 	forget_function(h);
 	job_db_free(&h->db);
-	opts_free(rows, N_ROWS, &h->config);
+	opts_free(sql_options, SQL_OPTIONS, &h->config);
 	buf_free(&h->input);
 	free(h);
 }
@@ -302,9 +301,10 @@ static char *set_up(struct sql_handler *h, const struct lh_settings *settings)
 {
 	char error[256], *wrong;
 
-	for (size_t i = 0; i < N_ROWS; i++)
-		if (!opt_set(&rows[i], &h->config, lh_setting(settings, rows[i].key, rows[i].def),
-			     error, sizeof(error)))
+	for (size_t i = 0; i < SQL_OPTIONS; i++)
+		if (!opt_set(&sql_options[i], &h->config,
+			     lh_setting(settings, sql_options[i].key, sql_options[i].def), error,
+			     sizeof(error)))
 			return mem_strdup(error);
 	job_db_init(&h->db, h->config.database, "sql", "longhaul-sql");
 	if (!*h->config.function)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "handlers/handlers.h"
+#include "handlers/options.h"
 #include "plugin.h"
 
 static const struct lh_handler *const handlers[] = {
@@ -27,4 +28,26 @@ const struct lh_handler *handler_find(const char *name, const char **why)
 	snprintf(reason, sizeof(reason), "this longhaul-runner has no handler \"%.60s\"", name);
 	*why = reason;
 	return NULL;
+}
+
+void handlers_manual(void)
+{
+	static const struct {
+		const char *name, *more;
+		const struct opt *rows;
+		size_t n;
+	} parts[] = {
+		{ "exec", "", exec_options, EXEC_OPTIONS },
+		{ "command-loop", "The keys of exec, and:", loop_options, LOOP_OPTIONS },
+		{ "bulk-import", "", bulk_import_options, BULK_IMPORT_OPTIONS },
+		{ "sql", "", sql_options, SQL_OPTIONS },
+		{ "http", "", http_options, HTTP_OPTIONS },
+	};
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		printf(".Ss Type NAME, handler = %s\n", parts[i].name);
+		if (*parts[i].more)
+			puts(parts[i].more);
+		opts_manual(stdout, parts[i].rows, parts[i].n);
+	}
 }

@@ -10,4 +10,7 @@
  * says why not. */
 const struct lh_handler *handler_find(const char *name, const char **why);
 
+/* Prints the manual's part about the keys of the built-in handlers. */
+void handlers_manual(void);
+
 #endif

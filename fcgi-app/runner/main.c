@@ -133,6 +133,10 @@ int main(int argc, char **argv)
 	log_open_helper("longhaul-runner", LOG_LEVEL_WARNING);
 	if (argc == 3 && !strcmp(argv[1], "-t"))
 		return check_settings(argv[2]);
+	if (argc == 2 && !strcmp(argv[1], "--manual")) {
+		handlers_manual();
+		return EXIT_OK;
+	}
 	if (!channel_open(&runner.channel, &why)) {
 		fprintf(stderr, "longhaul-runner: %s\n", why);
 		return EXIT_USAGE;
