@@ -362,7 +362,7 @@ SELECT t.name AS type, x.client, count(*) FILTER (WHERE x.kind = 'ready') AS wai
        clock_timestamp() - longhaul.uuid_time(min(x.job_id::text) FILTER (WHERE x.kind <> 'held')::uuid) AS age
   FROM (SELECT 'ready' AS kind, r.type_id, r.client, r.job_id FROM longhaul.ready r WHERE r.client IS NOT NULL
         UNION ALL
-        SELECT 'delayed', d.type_id, d.client, d.job_id FROM longhaul.delayed d WHERE d.client IS NOT NULL
+        SELECT 'delayed' AS kind, d.type_id, d.client, d.job_id FROM longhaul.delayed d WHERE d.client IS NOT NULL
         UNION ALL
         SELECT CASE WHEN l.boot IS NOT NULL THEN 'held' WHEN d.job_id IS NOT NULL THEN 'delayed' ELSE 'ready' END,
                l.type_id, l.client, l.job_id
@@ -408,7 +408,7 @@ WITH part AS MATERIALIZED (
     SELECT s.attname AS what, v.value, sum(part.n * v.freq)::bigint AS n
       FROM part
       JOIN pg_stats s ON s.schemaname = 'longhaul' AND s.tablename = part.relname
-                     AND (part.parent, s.attname) IN (('outcome', 'status'), ('job', 'type_id'), ('job', 'client'))
+                     AND part.parent || ' ' || s.attname = ANY ('{outcome status,job type_id,job client}'::text[])
       CROSS JOIN LATERAL unnest(s.most_common_vals::text::text[], s.most_common_freqs) AS v(value, freq)
      GROUP BY 1, 2
 )
