@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from harness import env
+from harness import env, node
 from harness.cluster import Cluster
 from harness.stack import Stack
 
@@ -18,6 +18,12 @@ def built():
     missing = [n for n in programs if not (env.BIN / n).exists()]
     if missing:
         pytest.exit(f"not built: {', '.join(missing)} in {env.BIN} (run make, or set LONGHAUL_BIN)", 3)
+
+
+@pytest.fixture(scope="session", autouse=env.VIA == "proxy")
+def packages():
+    """The npm packages. A fixture of the session, as fetching them may take longer than a test may."""
+    node.install()
 
 
 @pytest.fixture(scope="session")

@@ -59,7 +59,6 @@ class Prism:
     """`edit` changes the document, to see that what is otherwise is noticed."""
 
     def __init__(self, upstream, folder, edit=lambda document: None):
-        node.install()
         self.upstream, self.folder, self.edit = upstream, folder, edit
         self.daemon = None
         self.start()
