@@ -25,11 +25,10 @@
 /* clang-format off */
 __asm__(".pushsection .rodata, \"a\"\n"
 	"openapi_json: .incbin \"" LONGHAUL_SOURCES "/api/openapi.json\"\n"
-	"openapi_json_end: .byte 0\n"
+	".byte 0\n"
 	".popsection\n");
 /* clang-format on */
 extern const char openapi_json[] __attribute__((visibility("hidden")));
-extern const char openapi_json_end[] __attribute__((visibility("hidden")));
 
 /* ---- json-c, with fewer words ------------------------------------------------------------------------ */
 
@@ -266,8 +265,7 @@ void openapi_write(struct buf *out, const char *problem_base)
 	const char *why;
 	size_t len;
 
-	if (!json_parse_strict(openapi_json, (size_t)(openapi_json_end - openapi_json), &document,
-			       &why)) {
+	if (!json_parse_strict(openapi_json, strlen(openapi_json), &document, &why)) {
 		log_error("openapi.json is malformed: %s", why);
 		return;
 	}
