@@ -192,7 +192,8 @@ SELECT p.day, p.tables, p.jobs_estimated, p.ended_estimated, pg_size_pretty(p.by
          WHERE i.inhparent IN (SELECT t.oid FROM pg_class t WHERE t.relnamespace = 'longhaul'::regnamespace AND t.relkind = 'p')
          GROUP BY 1) p
   CROSS JOIN (SELECT coalesce(max(t.retention), '0') AS retention, coalesce(max(t.retention + t.lifetime), '0') AS longest
-                FROM longhaul.job_type t) k;
+                FROM longhaul.job_type t) k
+ ORDER BY p.day;
 COMMENT ON VIEW longhaul.partitions IS 'The days that are stored: estimated number of jobs, size, when they go. A day goes when its last job has expired.';
 COMMENT ON COLUMN longhaul.partitions.day IS 'the day (UTC) in the ids of its jobs';
 COMMENT ON COLUMN longhaul.partitions.tables IS 'its tables: job, outcome, inputs, results, attempts, logs';

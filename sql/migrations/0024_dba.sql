@@ -282,18 +282,24 @@ TO longhaul_dba;
 CREATE FUNCTION longhaul.type_standing(
     OUT type_id integer, OUT name text, OUT why text, OUT until timestamptz, OUT slots integer, OUT busy boolean)
 RETURNS SETOF record
-LANGUAGE sql STABLE SECURITY DEFINER ROWS 50 SET search_path = pg_catalog, longhaul, pg_temp SET jit = off AS $$
-    SELECT t.type_id, t.name,
+LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 50 SET search_path = pg_catalog, longhaul, pg_temp SET jit = off AS $$
+BEGIN
+    RETURN QUERY
+    SELECT t.type_id, t.name::text,
            CASE WHEN t.paused THEN concat_ws(': ', 'its type is paused', t.paused_reason)
                 WHEN w.workers IS NULL THEN 'no worker serves its type'
+                WHEN w.workers = w.drained THEN 'the hosts that serve its type are drained'
                 WHEN l.running >= t.max_running THEN format('max_running: %s of %s jobs of its type run', l.running, t.max_running)
                 WHEN r.next_at > clock_timestamp() THEN format('rate limit: %s in %s are used up', t.rate_limit, t.rate_period) END,
            CASE WHEN NOT t.paused AND w.workers > 0 AND (l.running >= t.max_running) IS NOT TRUE
                      AND r.next_at > clock_timestamp() THEN r.next_at END,
            w.slots, w.running >= w.slots
       FROM longhaul.job_type t
-      LEFT JOIN (SELECT x.type_id, count(*) AS workers, sum(x.slots)::integer AS slots, sum(x.running)::integer AS running
+      LEFT JOIN (SELECT x.type_id, count(*) AS workers, count(*) FILTER (WHERE d.host IS NOT NULL) AS drained,
+                        sum(x.slots) FILTER (WHERE d.host IS NULL)::integer AS slots,
+                        sum(x.running) FILTER (WHERE d.host IS NULL)::integer AS running
                    FROM longhaul.worker_type x JOIN longhaul.worker k ON k.boot = x.boot
+                   LEFT JOIN longhaul.drained_host d ON d.host = k.host
                   WHERE k.dead_at IS NULL AND k.stopped_at IS NULL AND k.lease_until > clock_timestamp()
                   GROUP BY x.type_id) w ON w.type_id = t.type_id
       LEFT JOIN LATERAL (SELECT count(*) AS running FROM longhaul.lease y
@@ -301,7 +307,8 @@ LANGUAGE sql STABLE SECURITY DEFINER ROWS 50 SET search_path = pg_catalog, longh
       -- As type_room counts: the next may begin when a job's share of the period is free.
       LEFT JOIN LATERAL (SELECT least(q.full_at, clock_timestamp() + t.rate_period) + t.rate_period / t.rate_limit
                                 - t.rate_period AS next_at
-                           FROM longhaul.type_rate q WHERE q.type_id = t.type_id AND t.rate_limit IS NOT NULL) r ON true
+                           FROM longhaul.type_rate q WHERE q.type_id = t.type_id AND t.rate_limit IS NOT NULL) r ON true;
+END
 $$;
 COMMENT ON FUNCTION longhaul.type_standing() IS 'Internal: what is in the way of each type''s jobs';
 
@@ -420,7 +427,8 @@ SELECT 'jobs that ended', longhaul.status_word(c.value::integer), c.n, NULL, NUL
 UNION ALL
 SELECT 'jobs of type', t.name, c.n, NULL, NULL FROM common c JOIN longhaul.job_type t ON t.type_id = c.value::integer WHERE c.what = 'type_id'
 UNION ALL
-SELECT 'jobs of client', c.value, c.n, NULL, NULL FROM common c WHERE c.what = 'client';
+SELECT 'jobs of client', c.value, c.n, NULL, NULL FROM common c WHERE c.what = 'client'
+ ORDER BY 1 DESC, 5 DESC, 3 DESC;
 COMMENT ON VIEW longhaul.estimates IS 'Estimated counts, which cost nothing however much is stored: rows and sizes of tables, ended jobs by status, stored jobs by type and client';
 COMMENT ON COLUMN longhaul.estimates.kind IS 'table, jobs that ended (by status), jobs of type, jobs of client (the most frequent of each day)';
 COMMENT ON COLUMN longhaul.estimates.name IS 'the table, status, type or client';

@@ -66,6 +66,10 @@ SELECT is((SELECT array_agg(concat_ws(' ', type, client, waiting, delayed, runni
 SELECT is((SELECT array_agg(concat_ws(' ', type, client, waiting, delayed, running) ORDER BY type) FROM longhaul.client_depth WHERE type IN ('test', 'capped', 'backoff')),
     '{"backoff alice 0 2 0","capped alice 1 0 1","test alice 2 3 2"}', 'client_depth: what waits for a time and what runs');
 
+SELECT longhaul.drain_host('host1') \gset
+SELECT is(pg_temp.why(:'full_2'), 'full bob 7 the hosts that serve its type are drained 0 0', 'waiting: where nobody may claim');
+SELECT longhaul.resume_host('host1') \gset
+
 -- ---- estimates ---------------------------------------------------------------------------------------------
 SELECT format('ANALYZE longhaul.%I, longhaul.%I', 'job_' || d, 'outcome_' || d) FROM to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD') d \gexec
 SELECT is((SELECT rows_estimated FROM longhaul.estimates WHERE kind = 'table' AND name = 'job'), (SELECT count(*) FROM longhaul.job), 'estimates: what was just analysed is exact');
