@@ -32,7 +32,9 @@ struct api_config {
 	int max_requests;    /* 8192: requests under way, parked ones too; further ones get 503 */
 	int io_timeout_ms;   /* 60000: a peer that neither sends nor takes what it owes */
 	int drain_ms;        /* 10000: the longest wait for requests under way at the end */
-	int ready_ms;        /* 2000: the longest wait of /readyz for the database */
+	char *metrics_dir;
+	int metrics_ms, metrics_refresh_ms;
+	int ready_ms; /* 2000: the longest wait of /readyz for the database */
 
 	/* [api], the jobs' part */
 	int wait_max_s;      /* 55: the longest Prefer: wait */

@@ -69,6 +69,8 @@ static void lane_pump(struct lane *lane)
 		return;
 	lane->n_under_way = lane_collect(lane);
 	db_params_reset(&params);
+	if (lane->ops->count)
+		lane->ops->count(lane->n_under_way);
 	lane->ops->encode(&params, lane->under_way, lane->n_under_way);
 	if (!db_query(lane->db, lane->ops->sql, &params, lane_done, lane)) {
 		lane_fail_all(lane, &never_sent);

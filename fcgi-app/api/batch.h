@@ -35,6 +35,8 @@ struct lane_ops {
 	/* This item failed, alone or with all the others. */
 	void (*fail)(struct lane_item *item, const struct db_result *why);
 	bool whole; /* never in parts */
+	/* May be NULL: told over how many items each statement is. */
+	void (*count)(size_t n);
 };
 
 struct lane_part {

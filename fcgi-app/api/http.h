@@ -58,6 +58,8 @@ void req_on_gone(struct request *req, void (*gone)(struct request *, void *), vo
 void req_on_release(struct request *req, void (*release)(void *), void *ctx);
 void req_ref(struct request *req);
 void req_unref(struct request *req);
+/* It waits for its job from now on: counted as such. */
+void req_parked(struct request *req);
 /* False once the client has left or the answer is complete. */
 bool req_alive(const struct request *req);
 

@@ -12,6 +12,7 @@
 #include <ev.h>
 
 #include "api/app.h"
+#include "api/counters.h"
 #include "api/fair.h"
 #include "common/log.h"
 #include "common/times.h"
@@ -277,11 +278,15 @@ static bool suspect(const struct lane_item *item, const char *sqlstate)
 	return strcmp(sqlstate, "55P03") != 0 || ((const struct insert *)item)->key;
 }
 
-static const struct lane_ops fresh_ops = {
-	insert_sql, insert_encode, deliver, suspect, fail, false
-};
-static const struct lane_ops again_ops = { insert_sql, insert_encode, deliver,
-					   suspect,    fail_again,    false };
+static void count_submits(size_t n)
+{
+	count_batch(COUNT_SUBMITS, n);
+}
+
+static const struct lane_ops fresh_ops = { insert_sql, insert_encode, deliver,      suspect,
+					   fail,       false,         count_submits };
+static const struct lane_ops again_ops = { insert_sql, insert_encode, deliver,      suspect,
+					   fail_again, false,         count_submits };
 
 void insert_start(struct app *a)
 {

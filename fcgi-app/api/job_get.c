@@ -126,6 +126,7 @@ static void job_read(void *ctx, enum status_outcome outcome, const struct job_ro
 		get->parked.wake = woken;
 		park_prepare(&get->parked, &get->read.id, req_client(req));
 		req_on_gone(req, client_left, get);
+		req_parked(req);
 		park_arm(&get->parked, get->deadline, false);
 		return;
 	}

@@ -238,6 +238,19 @@ static void accept_again(struct ev_loop *loop, ev_timer *timer, int revents)
 		ev_io_start(loop, &listener.io);
 }
 
+bool listener_path(char *out, size_t size)
+{
+	struct sockaddr_un sun;
+	socklen_t len = sizeof(sun);
+
+	memset(&sun, 0, sizeof(sun));
+	if (getsockname(listener.io.fd, (struct sockaddr *)&sun, &len) != 0 ||
+	    sun.sun_family != AF_UNIX || sun.sun_path[0] != '/')
+		return false;
+	snprintf(out, size, "%.*s", (int)sizeof(sun.sun_path), sun.sun_path);
+	return true;
+}
+
 void listener_room(void)
 {
 	if (listener.io.fd >= 0 && !ev_is_active(&listener.io) && !ev_is_active(&listener.again) &&

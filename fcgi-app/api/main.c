@@ -13,6 +13,7 @@
 #include "api/fcgi.h"
 #include "api/jobs.h"
 #include "api/listener.h"
+#include "api/metrics.h"
 #include "api/reload.h"
 #include "api/settings.h"
 #include "common/exit_codes.h"
@@ -170,6 +171,7 @@ static int start(struct ev_loop *loop)
 		return EXIT_INTERNAL;
 	if (!listener_start(loop, api_settings.listen, api_settings.socket_mode))
 		return EXIT_ENVIRONMENT;
+	metrics_start(&app);
 	service_start(loop, &service_hooks);
 	/* A moment later than the socket is there: a restart under load would answer 503 meanwhile. */
 	app_when_ready(&app, START_MS, serve);
@@ -182,6 +184,7 @@ static void stop(void)
 	listener_stop();
 	conns_stop();
 	app_stop(&app);
+	metrics_stop();
 	fcgi_stop();
 }
 

@@ -10,9 +10,11 @@
 #include <json-c/json.h>
 
 #include "api/conn.h"
+#include "api/counters.h"
 #include "api/request.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/times.h"
 
 #define HEAD_FIRST 512
 #define HEAD_MAX 32768 /* beyond it no nginx would take the answer */
@@ -154,6 +156,8 @@ static void head_parts(struct request *req, int64_t length, struct iovec parts[3
 	n += snprintf(tail + n, 128 - (size_t)n, "\r\n");
 	parts[2].iov_base = tail;
 	parts[2].iov_len = (size_t)n;
+	count_answer(req->route, (int)req->method, r->status, req->parked, mono_s() - req->begun);
+	request_unparked(req);
 	log_debug("answered request=%s method=%s status=%d", req->id, req->method_name, r->status);
 }
 
@@ -190,6 +194,9 @@ void reply_stream_begin(struct request *req, int64_t length)
 		return;
 	head_parts(req, length, parts, line, tail);
 	req->reply.streaming = true;
+	/* Without an end that is known: a stream of events. */
+	req->stream = length < 0;
+	counters->streams += req->stream;
 	req->reply.length = length;
 	conn_answer(req->conn, parts, 3);
 }

@@ -12,6 +12,7 @@
 
 #include "api/app.h"
 #include "api/conn.h"
+#include "api/counters.h"
 #include "api/host.h"
 #include "common/ids.h"
 #include "common/mem.h"
@@ -152,6 +153,7 @@ struct request *request_new(char *const *envp)
 	memset(req, 0, self);
 	req->arena = block;
 	req->refs = 1;
+	req->begun = mono_s();
 	params_copy(req, envp, arena_take(&req->arena, strings));
 
 	req->method_name = req_param(req, "REQUEST_METHOD", NULL);
@@ -165,12 +167,27 @@ struct request *request_new(char *const *envp)
 	return req;
 }
 
+void req_parked(struct request *req)
+{
+	counters->waiting += !req->waiting;
+	req->parked = req->waiting = true;
+}
+
+void request_unparked(struct request *req)
+{
+	counters->waiting -= req->waiting;
+	req->waiting = false;
+}
+
 void request_detach(struct request *req, bool client_left)
 {
 	void (*gone)(struct request *, void *) = req->gone;
 
 	req->conn = NULL;
 	req->gone = NULL;
+	request_unparked(req);
+	counters->streams -= req->stream;
+	req->stream = false;
 	if (client_left && gone)
 		gone(req, req->gone_ctx);
 	req_unref(req);

@@ -22,9 +22,9 @@ struct param {
 
 /* The body's way from the connection to the handler. */
 enum body_mode {
-	BODY_WAITING,	/* nobody has asked for it yet */
-	BODY_READING,	/* data() takes it */
-	BODY_PAUSED,	/* data() has had enough for now */
+	BODY_WAITING,   /* nobody has asked for it yet */
+	BODY_READING,   /* data() takes it */
+	BODY_PAUSED,    /* data() has had enough for now */
 	BODY_DISCARDED, /* read and dropped */
 };
 
@@ -34,8 +34,8 @@ struct request_body {
 	body_end_fn *end;
 	void *ctx;
 	int64_t length; /* declared; -1 = not */
-	int64_t got;	/* bytes that arrived */
-	bool resumed;	/* req_body_resume came while data() was running */
+	int64_t got;    /* bytes that arrived */
+	bool resumed;   /* req_body_resume came while data() was running */
 };
 
 /* The answer as far as it is made. */
@@ -61,6 +61,9 @@ struct request {
 	const struct path *path_parts; /* the router's */
 	char id[33];
 	bool base_url_known;
+	bool parked, waiting, stream; /* counted as such: see counters.h */
+	int route;                    /* the router's row, from 1; 0 = none of them */
+	double begun;
 	struct request_body body;
 	struct reply reply;
 	void (*gone)(struct request *, void *);
@@ -76,6 +79,8 @@ struct request {
 struct request *request_new(char *const *envp);
 /* Cuts it from its connection; `gone` is called if the answer wasn't complete. Drops the reference. */
 void request_detach(struct request *req, bool client_left);
+/* An answer has begun: it waits no longer. */
+void request_unparked(struct request *req);
 /* Frees what has no references any more. Called between two turns of the event loop. */
 void request_bury(void);
 

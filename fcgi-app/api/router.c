@@ -7,9 +7,11 @@
 
 #include "api/app.h"
 #include "api/conn.h"
+#include "api/counters.h"
 #include "api/health.h"
 #include "api/identity.h"
 #include "api/jobs.h"
+#include "api/metrics.h"
 #include "api/openapi.h"
 #include "api/query.h"
 #include "api/request.h"
@@ -31,6 +33,7 @@ static const struct route {
 } routes[] = {
 	{ HTTP_GET | HTTP_HEAD, false, "/healthz", healthz_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/readyz", readyz_handle },
+	{ HTTP_GET | HTTP_HEAD, false, "/metrics", metrics_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/openapi.json", openapi_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/jobs", list_all_handle },
 	{ HTTP_GET | HTTP_HEAD, false, "/v1/jobs/events", feed_handle },
@@ -63,6 +66,12 @@ static const struct route {
 };
 
 #define ROUTES (sizeof(routes) / sizeof(routes[0]))
+_Static_assert(ROUTES < COUNT_ROUTES, "each row is counted in a place of its own");
+
+const char *route_pattern(int row)
+{
+	return row > 0 && row <= (int)ROUTES ? routes[row - 1].pattern : NULL;
+}
 
 /* A request's path, decoded. */
 struct path {
@@ -188,6 +197,7 @@ static void route_call(struct request *req)
 	int allowed;
 
 	route = route_find(path, req_method(req), &match, &allowed);
+	req->route = route ? (int)(route - routes) + 1 : 0;
 	if (!route && allowed) {
 		refuse_method(req, allowed);
 	} else if (!route && path_needs_client(path) && !types_known()) {

@@ -29,6 +29,13 @@ static const struct opt transport_opts[] = {
 		"A connection is closed when its peer neither sends what it began nor takes what waits for it."),
 	OPT_NUM("api", "drain_ms", S, drain_ms, "10000", 0, 600000,
 		"After SIGTERM, how long requests under way may take to end."),
+	OPT_STR("api", "metrics_dir", S, metrics_dir, "",
+		"Folder in which the API processes of a host share their counters, so that each can answer /metrics "
+		"for all. Empty: that of the unix socket; none with a TCP address."),
+	OPT_NUM("api", "metrics_ms", S, metrics_ms, "1000", 10, 60000,
+		"How long /metrics waits for the database; without it there are the metrics of the processes only."),
+	OPT_NUM("api", "metrics_refresh_ms", S, metrics_refresh_ms, "5000", 10, 600000,
+		"How often, at most, /metrics asks the database."),
 	OPT_NUM("api", "ready_ms", S, ready_ms, "2000", 10, 60000,
 		"How long /readyz waits for the database."),
 };

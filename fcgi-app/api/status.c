@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/app.h"
+#include "api/counters.h"
 #include "api/standby.h"
 #include "common/log.h"
 
@@ -112,16 +113,28 @@ static void fail(struct lane_item *item, const struct db_result *why)
 
 #define STATUS_SQL "SELECT * FROM longhaul.status_batch($1, $2, $3)"
 
-static const struct lane_ops plain_ops = {
-	.sql = STATUS_SQL, .encode = encode_plain, .deliver = deliver, .fail = fail
-};
+static void count_polls(size_t n)
+{
+	count_batch(COUNT_POLLS, n);
+}
+
+static const struct lane_ops plain_ops = { .sql = STATUS_SQL,
+					   .encode = encode_plain,
+					   .deliver = deliver,
+					   .fail = fail,
+					   .count = count_polls };
 /* A query that the standby has cancelled because it conflicts with its recovery would be again. */
-static const struct lane_ops replica_ops = {
-	.sql = STATUS_SQL, .encode = encode_plain, .deliver = deliver, .fail = fail, .whole = true
-};
-static const struct lane_ops result_ops = {
-	.sql = STATUS_SQL, .encode = encode_with_result, .deliver = deliver, .fail = fail
-};
+static const struct lane_ops replica_ops = { .sql = STATUS_SQL,
+					     .encode = encode_plain,
+					     .deliver = deliver,
+					     .fail = fail,
+					     .whole = true,
+					     .count = count_polls };
+static const struct lane_ops result_ops = { .sql = STATUS_SQL,
+					    .encode = encode_with_result,
+					    .deliver = deliver,
+					    .fail = fail,
+					    .count = count_polls };
 
 void status_start(struct app *a)
 {

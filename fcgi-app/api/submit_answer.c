@@ -241,6 +241,7 @@ static bool park(struct submit *s, bool registered)
 		return false;
 	}
 	req_on_gone(s->req, parked_client_left, s);
+	req_parked(s->req);
 	park_arm(&s->parked, s->deadline, registered);
 	return true;
 }

@@ -455,7 +455,8 @@ static const struct lane_ops register_ops = { "SELECT longhaul.watch($1, $2)",
 					      register_deliver,
 					      NULL,
 					      register_fail,
-					      false };
+					      false,
+					      NULL };
 
 static bool can_be_notified(void)
 {

@@ -232,6 +232,19 @@ static void listen_rest(struct db *db)
 	buf_free(&sql);
 }
 
+static db_observe_fn *observer;
+
+void db_observe(db_observe_fn *fn)
+{
+	observer = fn;
+}
+
+void db_observed(const struct db *db, double seconds)
+{
+	if (observer != NULL)
+		observer(db->label, seconds);
+}
+
 void db_now_up(struct db *db)
 {
 	const char *host = PQhost(db->conn);
@@ -239,6 +252,7 @@ void db_now_up(struct db *db)
 	db->state = UP;
 	db->up_since_ms = mono_ms();
 	db->error[0] = '\0';
+	db_observed(db, -1);
 	db_set_timer(db, -1);
 	db_watch(db, EV_READ);
 	log_info("database %s: connected host=%s port=%s server=%d", db->label,

@@ -44,6 +44,11 @@ struct db_config {
 	const char *session_sql;      /* after each connect (only if prepared); may be NULL */
 };
 
+/* For measuring: called when a query has returned, `seconds` after it was sent, and, with a negative number, when a
+ * connection came up. One for all connections; NULL = none. */
+typedef void db_observe_fn(const char *label, double seconds);
+void db_observe(db_observe_fn *fn);
+
 /* The connection came up (LISTENs are in place, nothing is queued) or went down. */
 typedef void db_state_fn(void *ctx, bool up);
 

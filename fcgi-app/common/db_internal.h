@@ -58,6 +58,7 @@ struct db {
 	char **channels;
 	size_t n_channels, n_listening; /* the first n_listening are in place on this connection */
 
+	double sent_at;        /* of the query under way, if somebody measures */
 	unsigned int failures; /* in a row, for the backoff */
 	unsigned int turn;     /* attempts that timed out: where the host list starts */
 	int64_t up_since_ms;
@@ -80,6 +81,8 @@ void db_mark_broken(struct db *db);
 void db_lose(struct db *db, enum db_outcome outcome, const char *why, bool at_once);
 void db_lose_with_error(struct db *db); /* with the reason that the server or libpq gave */
 void db_now_up(struct db *db);          /* the session is set up */
+
+void db_observed(const struct db *db, double seconds);
 
 /* db_query.c */
 void db_pump(struct db *db);     /* sends the head of the queue if nothing is under way */

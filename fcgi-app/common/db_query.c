@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "times.h"
 #include "mem.h"
 
 void db_query_free(struct query *q)
@@ -144,6 +145,7 @@ void db_pump(struct db *db)
 	if (db->state != UP || db->busy || db->head == NULL || ev_is_active(&db->broken))
 		return;
 	db->busy = true;
+	db->sent_at = mono_s();
 	if (db->config.query_timeout_ms > 0)
 		db_set_timer(db, db->config.query_timeout_ms);
 	if (send_query(db, db->head) == 0)
@@ -254,6 +256,7 @@ static void end_query(struct db *db)
 	res = db->result;
 	db->result = NULL;
 	db->busy = false;
+	db_observed(db, mono_s() - db->sent_at);
 	db->in_transaction = PQtransactionStatus(db->conn) != PQTRANS_IDLE;
 	db->head = q->next;
 	if (db->head == NULL)

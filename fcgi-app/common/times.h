@@ -13,6 +13,7 @@
 
 int64_t now_ms(void);  /* wall clock: jumps when the clock is set */
 int64_t mono_ms(void); /* never jumps: for durations and deadlines within this process */
+double mono_s(void);   /* the same clock in seconds, to the nanosecond */
 
 /* PostgreSQL's timestamptz: microseconds since 2000-01-01. Rounds down to the millisecond. */
 int64_t pg_us_to_unix_ms(int64_t pg_us);

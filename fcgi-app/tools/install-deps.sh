@@ -12,7 +12,8 @@ group_build='gcc libc6-dev make pkg-config|pkgconf libfcgi-dev libev-dev libjson
 	libcurl4-openssl-dev libc-ares-dev libsystemd-dev'
 group_run='postgresql nginx-light|nginx|nginx-core|nginx-full|nginx-extras curl ca-certificates'
 group_check='libcmocka-dev pgtap libtap-parser-sourcehandler-pgtap-perl python3-pytest python3-pytest-xdist
-	python3-psycopg2 python3-requests pgbouncer clang-tidy cppcheck faketime openssl iproute2 nodejs npm chromium-headless-shell|chromium'
+	python3-psycopg2 python3-requests pgbouncer clang-tidy cppcheck faketime openssl iproute2 nodejs npm chromium-headless-shell|chromium
+	prometheus'
 group_deb='debhelper dpkg-dev'
 group_package='lintian debootstrap systemd mandoc'
 group_bench='wrk python3 python3-psycopg2'
@@ -128,7 +129,9 @@ fi
 
 echo "Installing:$missing"
 nginx_is_new=
+prometheus_is_new=
 case "$missing " in *' nginx'*) nginx_is_new=yes ;; esac
+case "$missing " in *' prometheus '*) prometheus_is_new=yes ;; esac
 quieten
 log=$(mktemp)
 # shellcheck disable=SC2086  # a list of words
@@ -148,5 +151,9 @@ rm -f "$log"
 if [ -n "$nginx_is_new" ] && [ -d /run/systemd/system ]; then
 	as_root systemctl disable --quiet nginx 2>/dev/null || true
 	echo 'nginx was installed and is not started at boot (systemctl enable nginx changes that).'
+fi
+# Only its promtool is wanted.
+if [ -n "$prometheus_is_new" ] && [ -d /run/systemd/system ]; then
+	as_root systemctl disable --quiet prometheus 2>/dev/null || true
 fi
 echo 'Installed.'

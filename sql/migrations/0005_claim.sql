@@ -208,7 +208,7 @@ COMMENT ON FUNCTION longhaul.claimed_rows(longhaul.lease[]) IS 'Internal: inputs
 -- rate limit lets the next job through, NULL = not before one of its jobs ends.
 -- Commits without waiting for the disk: a claim that a crash loses is a job that still waits, and
 -- the fence keeps the ghost out. Raises LH001 if the daemon's lease has been taken away.
--- Writes: ready, lease, the clocks, type_rate. Locks: the rows; an advisory lock shared with other claims of this
+-- Writes: ready, lease, the clocks, type_rate, event_delta. Locks: the rows; an advisory lock shared with other claims of this
 -- daemon, against rescue; of types with limits one each, so that two claims together don't pass the limit.
 CREATE FUNCTION longhaul.claim(
     p_boot uuid, p_fence bigint, p_type_ids integer[], p_priorities smallint[], p_after bigint[], p_limits integer[],
@@ -255,11 +255,13 @@ DECLARE
     v_type    integer;
     v_ageing  interval;
     v_limited boolean;
+    v_host    text;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     PERFORM pg_advisory_xact_lock_shared(hashtext('longhaul.boot'), hashtext(p_boot::text));
-    IF NOT EXISTS (SELECT FROM longhaul.worker w
-                    WHERE w.boot = p_boot AND w.dead_at IS NULL AND w.stopped_at IS NULL) THEN
+    SELECT w.host INTO v_host FROM longhaul.worker w
+     WHERE w.boot = p_boot AND w.dead_at IS NULL AND w.stopped_at IS NULL;
+    IF NOT FOUND THEN
         RAISE EXCEPTION 'the lease of worker % is lost', p_boot USING ERRCODE = 'LH001';
     END IF;
     -- To a host that is drained, as if each type were at its limit: its cursors stay where they are.
@@ -424,6 +426,7 @@ BEGIN
     END LOOP;
 
     IF cardinality(v_taken) > 0 THEN
+        INSERT INTO longhaul.event_delta (jobs, what, who) VALUES (cardinality(v_taken), 'claimed', v_host);
         RETURN QUERY SELECT * FROM longhaul.claimed_rows(v_taken);
     END IF;
     FOR s IN 1 .. cardinality(s_types) LOOP

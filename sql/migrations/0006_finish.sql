@@ -337,7 +337,7 @@ COMMENT ON FUNCTION longhaul.finish_batch(uuid, uuid[], bigint[], smallint[], in
 -- It waits for nobody: a worker calls it on the connection that renews its own lease. A job whose lease is
 -- locked is being finished, perhaps by an import that takes its time; the next call sees what became of it.
 -- Its deliveries of webhooks are put back too.
--- Returns how many jobs it took. Writes: worker, worker_type, lease, ready, outcome, webhook_queue. Locks: the dead
+-- Returns how many jobs it took. Writes: worker, worker_type, lease, ready, outcome, webhook_queue, event_delta. Locks: the dead
 -- worker's advisory lock against its own claims, which might otherwise slip in a lease behind this; its leases.
 CREATE FUNCTION longhaul.rescue() RETURNS integer
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -362,8 +362,12 @@ BEGIN
         PERFORM FROM longhaul.worker w
           WHERE w.boot = v_boot AND w.lease_until < clock_timestamp() FOR UPDATE SKIP LOCKED;
         CONTINUE WHEN NOT FOUND;
-        UPDATE longhaul.worker w SET dead_at = clock_timestamp()
-         WHERE w.boot = v_boot AND w.dead_at IS NULL AND w.stopped_at IS NULL;
+        WITH w AS (
+            UPDATE longhaul.worker w SET dead_at = clock_timestamp()
+             WHERE w.boot = v_boot AND w.dead_at IS NULL AND w.stopped_at IS NULL
+            RETURNING w.host
+        )
+        INSERT INTO longhaul.event_delta (jobs, what, who) SELECT 1, 'lease_lost', w.host FROM w;
         DELETE FROM longhaul.worker_type t WHERE t.boot = v_boot;
 
         v_ids := ARRAY(SELECT l.job_id FROM longhaul.lease l WHERE l.boot = v_boot ORDER BY l.job_id FOR UPDATE SKIP LOCKED);
@@ -382,6 +386,10 @@ BEGIN
         -- Those that have failed have no lease any more: it passes them over.
         PERFORM longhaul.take_back(v_ids);
         v_count := v_count + cardinality(v_ids);
+        IF cardinality(v_ids) > 0 THEN
+            INSERT INTO longhaul.event_delta (jobs, what, who)
+            SELECT cardinality(v_ids), 'rescued', w.host FROM longhaul.worker w WHERE w.boot = v_boot;
+        END IF;
         PERFORM longhaul.webhook_take_back(v_boot);
     END LOOP;
     IF v_count > 0 THEN

@@ -253,6 +253,10 @@ BEGIN
     ), t AS (
         INSERT INTO longhaul.webhook_try (delivery_id, attempt, started_at, duration_ms, status_code, error)
         SELECT d.id, d.attempts, to_timestamp(d.started_ms / 1000.0), d.duration_ms, d.status_code, d.error FROM d
+    ), e AS (
+        INSERT INTO longhaul.event_delta (jobs, what, who)
+        SELECT count(*), 'webhook_try', CASE d.verdict WHEN 1 THEN 'delivered' WHEN 3 THEN 'again' ELSE 'failed' END
+          FROM d GROUP BY 3
     )
     SELECT array_agg(DISTINCT d.webhook_id) INTO v_gone FROM d WHERE d.verdict = 4 AND d.webhook_id IS NOT NULL;
 

@@ -76,10 +76,34 @@ COMMENT ON COLUMN longhaul.tally_total.jobs IS 'how many';
 COMMENT ON COLUMN longhaul.tally_total.waited IS 'how long they waited, in all';
 COMMENT ON COLUMN longhaul.tally_total.ran IS 'how long their last attempts took, in all';
 
+-- The same for what else is counted: a row more for each time it happens, added up by tally_fold().
+CREATE TABLE longhaul.event_delta (
+    jobs bigint NOT NULL,
+    what text COLLATE "C" NOT NULL,
+    who  text COLLATE "C" NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,
+        autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_scale_factor = 0,
+        autovacuum_analyze_threshold = 100000, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE longhaul.event_delta IS 'What has happened and tally_fold() has not added up yet';
+COMMENT ON COLUMN longhaul.event_delta.jobs IS 'how many';
+COMMENT ON COLUMN longhaul.event_delta.what IS 'as in event_total';
+COMMENT ON COLUMN longhaul.event_delta.who IS 'as in event_total';
+
+CREATE TABLE longhaul.event_total (
+    what text COLLATE "C" NOT NULL,
+    who  text COLLATE "C" NOT NULL,
+    jobs bigint NOT NULL,
+    PRIMARY KEY (what, who)
+) WITH (fillfactor = 10);
+COMMENT ON TABLE longhaul.event_total IS 'How often something happened since the database was made; never goes back';
+COMMENT ON COLUMN longhaul.event_total.what IS 'claimed: jobs claimed by a host; lease_lost: leases that a host lost, rescued: jobs taken from it then; webhook_try: tries to deliver';
+COMMENT ON COLUMN longhaul.event_total.who IS 'the host; of tries what came of them';
+COMMENT ON COLUMN longhaul.event_total.jobs IS 'how many';
+
 -- Adds up to p_limit rows of tally_delta to the tables above, and drops as many minutes that are too old. Any number
 -- of workers may call it: one works, the others return at once. Returns true if it left something for the next call.
 -- Commits without waiting for the disk: what a crash undoes is added up again.
--- Writes: tally_delta, tally_client, tally_minute, tally_total. Locks: an advisory lock; no finish waits for it.
+-- Writes: tally_delta, tally_client, tally_minute, tally_total, event_delta, event_total. Locks: an advisory lock; no finish waits for it.
 CREATE FUNCTION longhaul.tally_fold(p_limit integer) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, longhaul, pg_temp SET jit = off SET enable_mergejoin = off AS $$
@@ -121,6 +145,16 @@ BEGIN
            SET jobs = t.jobs + excluded.jobs, waited = t.waited + excluded.waited, ran = t.ran + excluded.ran
     )
     SELECT count(*) INTO v_rows FROM d;
+    WITH d AS MATERIALIZED (
+        DELETE FROM longhaul.event_delta x
+         WHERE x.ctid = ANY (ARRAY(SELECT q.ctid FROM longhaul.event_delta q LIMIT p_limit))
+        RETURNING x.*
+    ), a AS (
+        INSERT INTO longhaul.event_total AS t (what, who, jobs)
+        SELECT d.what, d.who, sum(d.jobs) FROM d GROUP BY 1, 2
+        ON CONFLICT (what, who) DO UPDATE SET jobs = t.jobs + excluded.jobs
+    )
+    SELECT greatest(v_rows, count(*)) INTO v_rows FROM d;
 
     DELETE FROM longhaul.tally_client t WHERE t.ctid = ANY (ARRAY(
         SELECT q.ctid FROM longhaul.tally_client q WHERE q.minute < now() - c_client ORDER BY q.minute LIMIT p_limit));
@@ -260,5 +294,6 @@ REVOKE ALL ON FUNCTION
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION longhaul.tally_fold(integer) TO longhaul_worker, longhaul_dba;
 GRANT EXECUTE ON FUNCTION longhaul.client_statistics(text, integer, integer, integer) TO longhaul_api, longhaul_dba;
-GRANT SELECT ON longhaul.tally_delta, longhaul.tally_client, longhaul.tally_minute, longhaul.tally_total, longhaul.ended
+GRANT SELECT ON longhaul.tally_delta, longhaul.tally_client, longhaul.tally_minute, longhaul.tally_total, longhaul.ended,
+    longhaul.event_delta, longhaul.event_total
 TO longhaul_dba;

@@ -83,7 +83,7 @@ SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_dba') $$, $$ SELECT unnest
     uuid_at, uuid_time, status_word, schema_version, queue_state, submit, wake, cancel_job, cancel_jobs, delete_job, retry_job, retry_jobs, release_host, rows_estimated, type_standing, jobs_ahead,
     create_api_key, rescue, maintain, make_partitions, cron_next, schedule_next, schedule_run, pause_type, resume_type, job_document, webhook_lane, webhook_delete, webhook_enable, webhook_ping,
     webhook_redeliver, sql_function, report_progress,
-    history, forget_history, queue_turn, job_log, tally_fold, client_statistics, audit_note, wal_position,
+    history, forget_history, queue_turn, job_log, tally_fold, client_statistics, metrics, audit_note, wal_position,
     drain_host, resume_host, admin_status, admin_hosts, admin_host_drain, admin_host_resume, admin_host_release, admin_clients,
     admin_client_create, admin_client_enable, admin_keys, admin_key_create, admin_key_revoke, admin_types, admin_type,
     admin_type_add, admin_type_set, admin_type_remove, admin_pause, admin_resume, admin_jobs, admin_job, admin_job_cancel,

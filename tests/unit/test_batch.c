@@ -66,10 +66,10 @@ static bool even(const struct lane_item *item, const char *sqlstate)
 
 #define SQL "SELECT 5040 / v FROM unnest($1::int4[]) WITH ORDINALITY AS u(v, n) ORDER BY n"
 
-static const struct lane_ops halving = { SQL, encode, deliver, NULL, failed, false };
-static const struct lane_ops suspecting = { SQL, encode, deliver, even, failed, false };
+static const struct lane_ops halving = { SQL, encode, deliver, NULL, failed, false, NULL };
+static const struct lane_ops suspecting = { SQL, encode, deliver, even, failed, false, NULL };
 static const struct lane_ops missing = {
-	"SELECT no_such_function($1::int4[])", encode, deliver, NULL, failed, false
+	"SELECT no_such_function($1::int4[])", encode, deliver, NULL, failed, false, NULL
 };
 
 static void open_lane(const struct lane_ops *ops, size_t max_rows, int64_t max_bytes)

@@ -1,7 +1,7 @@
 /*
  * test_conn.c: connections against a peer at the other end of a socket pair; the router is the test.
  * links: api/conn.c api/conn_input.c api/outq.c api/fcgi.c api/fcgi_records.c
- * links: api/request.c api/reply.c api/problem.c api/sse.c api/host.c
+ * links: api/counters.c api/request.c api/reply.c api/problem.c api/sse.c api/host.c
  */
 #include "test.h"
 

@@ -1,6 +1,6 @@
 /*
  * test_request.c: what is read from a request's parameters, and its memory.
- * links: api/request.c api/query.c api/host.c
+ * links: api/counters.c api/request.c api/query.c api/host.c
  */
 #include "test.h"
 

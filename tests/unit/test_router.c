@@ -1,6 +1,6 @@
 /*
  * test_router.c: who gets which request, and who is let in.
- * links: api/router.c api/identity.c api/query.c api/request.c api/host.c
+ * links: api/counters.c api/router.c api/identity.c api/query.c api/request.c api/host.c
  */
 #include "test.h"
 
@@ -9,6 +9,7 @@
 #include "api/health.h"
 #include "api/identity.h"
 #include "api/jobs.h"
+#include "api/metrics.h"
 #include "api/openapi.h"
 #include "api/query.h"
 #include "api/request.h"
@@ -122,6 +123,7 @@ HANDLER(job_deliveries_handle)
 HANDLER(job_redeliver_handle)
 HANDLER(feed_handle)
 HANDLER(statistics_handle)
+HANDLER(metrics_handle)
 HANDLER(openapi_handle)
 
 void openapi_link(struct request *any)

@@ -233,7 +233,7 @@ class Stack:
         return self.nginx.port
 
     def api(self, client=None, key=None):
-        """A client of /v1: paths are relative to it, except /healthz and /readyz."""
+        """A client of /v1: paths are relative to it, except /healthz, /readyz and /metrics."""
         return _V1(self, client, key)
 
     def through_prism(self):
@@ -275,4 +275,4 @@ class _V1(Api):
     def url(self, path):
         if path.startswith("http"):
             return path
-        return self.base + (path if path in ("/healthz", "/readyz") else "/v1" + path)
+        return self.base + (path if path in ("/healthz", "/readyz", "/metrics") else "/v1" + path)
