@@ -65,7 +65,7 @@ SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_api') $$, $$ SELECT unnest
     status_batch, result_chunk_get, list_jobs, watch, changed_batch, feed_changes, feed_open, feed_page, cancel_job, delete_job, retry_job,
     webhook_create, webhook_get, webhook_list, webhook_delete, webhook_enable, webhook_rotate, webhook_ping,
     webhook_deliveries, webhook_redeliver,
-    history, client_statistics, wal_position, client_log, client_attempts}'::name[]) $$,
+    history, client_statistics, metrics, wal_position, client_log, client_attempts}'::name[]) $$,
     'longhaul_api may execute what the API calls');
 
 SELECT bag_eq($$ SELECT pg_temp.may_execute('longhaul_worker') $$, $$ SELECT unnest('{
