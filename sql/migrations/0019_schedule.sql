@@ -16,6 +16,7 @@ CREATE TABLE longhaul.schedule (
     missed       text NOT NULL DEFAULT 'once' CHECK (missed IN ('skip', 'once', 'all')),
     missed_max   integer NOT NULL DEFAULT 100 CHECK (missed_max BETWEEN 1 AND 1000),
     grace        interval NOT NULL DEFAULT '1 minute' CHECK (grace >= '1 second' AND grace <= '30 days'),
+    overlap      text NOT NULL DEFAULT 'allow' CHECK (overlap IN ('allow', 'skip')),
     enabled      boolean NOT NULL DEFAULT true,
     starts_at    timestamptz CHECK (isfinite(starts_at)),
     ends_at      timestamptz CHECK (isfinite(ends_at)),
@@ -26,6 +27,7 @@ CREATE TABLE longhaul.schedule (
     last_made_at timestamptz,
     last_job     uuid,
     last_error   text,
+    skipped_at   timestamptz,
     CHECK (ends_at > starts_at)
 );
 CREATE INDEX schedule_due ON longhaul.schedule (due_at);
@@ -42,6 +44,7 @@ COMMENT ON COLUMN longhaul.schedule.start_within IS 'a job fails if no worker ha
 COMMENT ON COLUMN longhaul.schedule.missed IS 'what becomes of times at which no worker was there: skip = nothing, once = one job for all of them, all = one job each';
 COMMENT ON COLUMN longhaul.schedule.missed_max IS 'missed = all: for so many at most, the latest';
 COMMENT ON COLUMN longhaul.schedule.grace IS 'missed = skip: a time that is not longer past than this was not missed';
+COMMENT ON COLUMN longhaul.schedule.overlap IS 'what becomes of a time at which the last job has not ended: allow = one more job, skip = none';
 COMMENT ON COLUMN longhaul.schedule.enabled IS 'false: nothing is made; what comes due meanwhile is not made up for';
 COMMENT ON COLUMN longhaul.schedule.starts_at IS 'nothing before this time';
 COMMENT ON COLUMN longhaul.schedule.ends_at IS 'nothing after this time';
@@ -51,6 +54,7 @@ COMMENT ON COLUMN longhaul.schedule.due_at IS 'when workers look at it: next_at,
 COMMENT ON COLUMN longhaul.schedule.last_at IS 'the last time for which a job was made';
 COMMENT ON COLUMN longhaul.schedule.last_made_at IS 'when that was done, or one was made by schedule_run()';
 COMMENT ON COLUMN longhaul.schedule.last_job IS 'id of the job that was made last';
+COMMENT ON COLUMN longhaul.schedule.skipped_at IS 'the last time for which none was made because the one before had not ended';
 COMMENT ON COLUMN longhaul.schedule.last_error IS 'why the job could not be made; NULL = it was';
 
 -- Refuses what is no name of a time zone: also abbreviations, because PostgreSQL takes CET for one hour ahead of UTC
@@ -119,6 +123,16 @@ COMMENT ON FUNCTION longhaul.schedule_changed() IS 'Trigger of schedule: checks 
 CREATE TRIGGER schedule_changed BEFORE INSERT OR UPDATE ON longhaul.schedule
     FOR EACH ROW EXECUTE FUNCTION longhaul.schedule_changed();
 
+-- Whether the job that a schedule made last still waits or runs. Internal.
+CREATE FUNCTION longhaul.schedule_is_busy(p longhaul.schedule) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, longhaul, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM longhaul.job j WHERE j.id = p.last_job)
+           AND NOT EXISTS (SELECT FROM longhaul.outcome o WHERE o.job_id = p.last_job);
+END
+$$;
+COMMENT ON FUNCTION longhaul.schedule_is_busy(longhaul.schedule) IS 'Internal: whether a schedule''s last job has not ended';
+
 -- The times, in order, for which a schedule that is due gets a job now, by its policy; the first that came due
 -- stands in next_at. Internal.
 CREATE FUNCTION longhaul.schedule_times(p longhaul.schedule, p_now timestamptz) RETURNS timestamptz[]
@@ -131,7 +145,7 @@ BEGIN
     IF p.missed = 'skip' AND v_at < p_now - p.grace THEN
         RETURN '{}';
     END IF;
-    IF p.missed = 'all' THEN
+    IF p.missed = 'all' AND p.overlap = 'allow' THEN
         -- From the last one back.
         WHILE v_at > p.next_at AND cardinality(v_times) < p.missed_max LOOP
             v_at := coalesce(longhaul.cron_last(p.cron, p.time_zone, p.next_at, v_at - interval '1 microsecond'), p.next_at);
@@ -172,6 +186,7 @@ DECLARE
     v_times timestamptz[];
     v_at    timestamptz;
     v_job   uuid;
+    v_busy  boolean;
     v_types integer[] := '{}';
 BEGIN
     made := 0;
@@ -187,6 +202,11 @@ BEGIN
         BEGIN
             v_now := clock_timestamp();
             v_times := longhaul.schedule_times(r, v_now);
+            v_busy := r.overlap = 'skip' AND cardinality(v_times) > 0 AND longhaul.schedule_is_busy(r);
+            IF v_busy THEN
+                v_at := v_times[1];
+                v_times := '{}';
+            END IF;
             v_job := r.last_job;
             FOREACH v_at IN ARRAY v_times LOOP
                 v_job := longhaul.schedule_make(r, v_at);
@@ -194,6 +214,7 @@ BEGIN
             UPDATE longhaul.schedule s
                SET next_at = longhaul.schedule_after(r, v_now), retry_at = NULL, last_error = NULL,
                    last_at = CASE WHEN cardinality(v_times) > 0 THEN v_at ELSE s.last_at END,
+                   skipped_at = CASE WHEN v_busy THEN v_at ELSE s.skipped_at END,
                    last_made_at = CASE WHEN cardinality(v_times) > 0 THEN v_now ELSE s.last_made_at END, last_job = v_job
              WHERE s.name = r.name;
             made := made + cardinality(v_times);
@@ -260,7 +281,7 @@ COMMENT ON FUNCTION longhaul.schedule_run(text) IS 'Makes a job of a schedule no
 CREATE VIEW longhaul.schedules AS
 SELECT s.name, s.job_type, s.cron, s.time_zone, s.enabled, s.due_at AS next_run, s.due_at AT TIME ZONE s.time_zone AS next_local,
        s.last_at, s.last_made_at AS last_run, s.last_job, j.status AS last_status, j.ran_for AS last_ran_for, s.client, s.missed,
-       s.last_error, s.ends_at
+       s.last_error, s.ends_at, s.overlap, s.skipped_at
   FROM longhaul.schedule s
   LEFT JOIN LATERAL (SELECT x.status, x.ran_for FROM longhaul.jobs x WHERE x.id = s.last_job) j ON true;
 COMMENT ON VIEW longhaul.schedules IS 'Recurring jobs: when next, when last, what became of that one';
@@ -280,9 +301,11 @@ COMMENT ON COLUMN longhaul.schedules.client IS 'whose jobs they are';
 COMMENT ON COLUMN longhaul.schedules.missed IS 'what becomes of missed times';
 COMMENT ON COLUMN longhaul.schedules.last_error IS 'why no job could be made; NULL = it was';
 COMMENT ON COLUMN longhaul.schedules.ends_at IS 'nothing after this time';
+COMMENT ON COLUMN longhaul.schedules.overlap IS 'whether a job may be made while the last one has not ended';
+COMMENT ON COLUMN longhaul.schedules.skipped_at IS 'the last time that was left out for that reason';
 
 REVOKE ALL ON FUNCTION longhaul.zone_check(text), longhaul.schedule_after(longhaul.schedule, timestamptz), longhaul.schedule_changed(),
-    longhaul.schedule_times(longhaul.schedule, timestamptz), longhaul.schedule_make(longhaul.schedule, timestamptz),
+    longhaul.schedule_is_busy(longhaul.schedule), longhaul.schedule_times(longhaul.schedule, timestamptz), longhaul.schedule_make(longhaul.schedule, timestamptz),
     longhaul.schedule_tick(integer), longhaul.schedule_next(text, integer), longhaul.schedule_run(text)
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION longhaul.schedule_tick(integer) TO longhaul_worker;

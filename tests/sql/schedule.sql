@@ -109,6 +109,29 @@ INSERT INTO longhaul.schedule (name, job_type, cron, missed, next_at, ends_at) V
 SELECT is((made, next_due_ms IS NULL), (3, true), 'up to the end') FROM longhaul.schedule_tick(10);
 DELETE FROM longhaul.schedule;
 
+-- ---- no overlaps --------------------------------------------------------------------------------------
+INSERT INTO longhaul.schedule (name, job_type, cron, overlap, missed, next_at) VALUES ('alone', 'test', '@hourly', 'skip', 'all', pg_temp.hour(-3));
+SELECT is(made, 1, 'of missed times one is made') FROM longhaul.schedule_tick(10);
+SELECT is(pg_temp.made('alone'), ARRAY[pg_temp.wire(pg_temp.hour(0))], 'the last');
+UPDATE longhaul.schedule SET next_at = pg_temp.hour(-1);
+SELECT is((made, next_due_ms BETWEEN 1 AND 3600000), (0, true), 'its job waits: none is made') FROM longhaul.schedule_tick(10);
+SELECT is((next_at, last_at, skipped_at), (pg_temp.hour(1), pg_temp.hour(0), pg_temp.hour(0)), 'which is kept') FROM longhaul.schedule;
+SELECT longhaul.cancel_job(last_job, 'schedule') AS x FROM longhaul.schedule \gset
+SELECT last_job AS first FROM longhaul.schedule \gset
+UPDATE longhaul.schedule SET cron = '@every 10s', next_at = clock_timestamp() - interval '1 second';
+SELECT is(made, 1, 'it has ended: one is made') FROM longhaul.schedule_tick(10);
+SELECT b.fence FROM t.claim(1, 'test', 100) b JOIN longhaul.schedule s ON s.last_job = b.job_id \gset
+UPDATE longhaul.schedule SET next_at = clock_timestamp();
+SELECT is(made, 0, 'it has been claimed: none') FROM longhaul.schedule_tick(10);
+SELECT isnt(longhaul.schedule_run('alone'), last_job, 'but out of turn') FROM longhaul.schedule;
+UPDATE longhaul.schedule SET next_at = clock_timestamp();
+SELECT is(made, 0, 'which counts as well') FROM longhaul.schedule_tick(10);
+SELECT longhaul.cancel_job(last_job, 'schedule') AS x FROM longhaul.schedule \gset
+SELECT longhaul.delete_job(last_job, 'schedule') AS x FROM longhaul.schedule \gset
+UPDATE longhaul.schedule SET next_at = clock_timestamp();
+SELECT is(made, 1, 'of one that has been removed nothing is known') FROM longhaul.schedule_tick(10);
+DELETE FROM longhaul.schedule;
+
 -- ---- what can't be made ---------------------------------------------------------------------------
 INSERT INTO longhaul.schedule (name, job_type, cron, next_at, media_type)
 VALUES ('bad', 'test', '@hourly', pg_temp.hour(0), 'text/plain'), ('good', 'test', '@hourly', pg_temp.hour(0), 'application/json');
