@@ -24,6 +24,7 @@ struct instance {
 	void *base; /* NULL: it was refused, its keys are skipped */
 	bool *seen; /* per row: has it been set in the file */
 	int line;
+	struct buf keys; /* "key LINE;key LINE;", for complaints at the end */
 };
 
 /* One load in progress. */
@@ -185,6 +186,7 @@ static void set_in_instance(struct load *l, struct instance *it, const char *key
 
 	if (it->base == NULL)
 		return;
+	buf_addf(&it->keys, "%s %d;", key, line);
 	if (row != NULL)
 		set_row(l, row, it->base, line > 0 ? &it->seen[row - kind->rows] : NULL, value,
 			where, line);
@@ -323,6 +325,21 @@ static void apply_override(struct load *l, const char *text)
 }
 
 /* Completes the sections of a kind, and forgets about them. */
+/* The line of the key that a complaint begins with ("key: …"); the section's if it begins otherwise. */
+static int line_meant(const struct instance *it, const char *err)
+{
+	size_t n = strcspn(err, ":"), len;
+	const char *p = it->keys.len > 0 ? it->keys.data : "";
+	int line = it->line;
+
+	for (; *p; p += strcspn(p, ";") + 1) {
+		len = strcspn(p, " ");
+		if (len == n && strncmp(p, err, n) == 0)
+			line = (int)strtol(p + len, NULL, 10);
+	}
+	return line;
+}
+
 static void end_instances(struct load *l)
 {
 	for (size_t i = 0; i < l->n_instances; i++) {
@@ -330,9 +347,13 @@ static void end_instances(struct load *l)
 		char err[600] = "refused";
 
 		if (it->base != NULL && it->kind->end != NULL &&
-		    !it->kind->end(l->prog->ctx, it->base, err, sizeof(err)))
-			complain(l, it->line > 0 ? l->path : "-o", it->line, "[%s %s]: %s",
-				 it->kind->kind, it->name, err);
+		    !it->kind->end(l->prog->ctx, it->base, err, sizeof(err))) {
+			int line = line_meant(it, err);
+
+			complain(l, line > 0 ? l->path : "-o", line, "[%s %s]: %s", it->kind->kind,
+				 it->name, err);
+		}
+		buf_free(&it->keys);
 		free(it->name);
 		free(it->seen);
 	}

@@ -75,7 +75,8 @@ struct opt_kind {
 	 * errors. */
 	bool (*other)(void *ctx, void *base, const char *key, const char *value, char *err,
 		      size_t errsize);
-	/* The section is complete; false and a message in err refuses it. May be NULL. */
+	/* The section is complete; false and a message in err refuses it: "KEY: …" if it is about a key's value. May
+	 * be NULL. */
 	bool (*end)(void *ctx, void *base, char *err, size_t errsize);
 };
 

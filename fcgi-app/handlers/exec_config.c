@@ -14,6 +14,7 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -76,6 +77,46 @@ static char *read_words(struct exec_config *c)
 	return NULL;
 }
 
+/* Looks for the program, as far as that can be known before it is run: there are users whom it would refuse. */
+static char *look_for_command(const struct exec_config *c)
+{
+	struct stat st;
+
+	if (stat(c->argv[0], &st) != 0)
+		return mem_printf("command: \"%.200s\": %s", c->argv[0], strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return mem_printf("command: \"%.200s\" is no file", c->argv[0]);
+	if (c->switch_user ? !(st.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH))
+			   : access(c->argv[0], X_OK) != 0)
+		return mem_printf("command: \"%.200s\" can't be executed", c->argv[0]);
+	return NULL;
+}
+
+/* Only root may go beyond the hard limit that the worker has. */
+static char *check_limits(const struct exec_config *c)
+{
+	const struct {
+		const char *key;
+		int resource;
+		int64_t value;
+	} limits[] = {
+		{ "rlimit_as", RLIMIT_AS, c->rlimit_as },
+		{ "rlimit_cpu_s", RLIMIT_CPU, c->rlimit_cpu_s ? c->rlimit_cpu_s + 1 : 0 },
+		{ "rlimit_nofile", RLIMIT_NOFILE, c->rlimit_nofile },
+		{ "rlimit_fsize", RLIMIT_FSIZE, c->rlimit_fsize },
+	};
+	struct rlimit has;
+
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]) && geteuid() != 0; i++)
+		if (getrlimit((__rlimit_resource_t)limits[i].resource, &has) == 0 &&
+		    has.rlim_max != RLIM_INFINITY && limits[i].value > (int64_t)has.rlim_max)
+			return mem_printf("%s: the worker itself may have %lld at most",
+					  limits[i].key, (long long)has.rlim_max);
+	if (c->rlimit_nofile > 0 && c->rlimit_nofile < 5)
+		return mem_strdup("rlimit_nofile: a command has five descriptors at its start");
+	return NULL;
+}
+
 static char *read_directory(struct exec_config *c)
 {
 	struct stat st;
@@ -124,7 +165,11 @@ static char *read_settings(struct exec_config *c, const struct lh_settings *sett
 	wrong = read_words(c);
 	if (!wrong)
 		wrong = read_directory(c);
-	return wrong ? wrong : read_user(c);
+	if (!wrong)
+		wrong = read_user(c);
+	if (!wrong)
+		wrong = look_for_command(c);
+	return wrong ? wrong : check_limits(c);
 }
 
 struct exec_config *exec_config_new(const struct lh_settings *settings, const char **error)

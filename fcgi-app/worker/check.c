@@ -114,7 +114,6 @@ bool check_handler(const struct type *t, char *err, size_t errsize)
 	if (pid < 0 || waitpid(pid, &status, 0) != pid ||
 	    (WIFEXITED(status) && WEXITSTATUS(status) == 0))
 		return true;
-	snprintf(err, errsize, "type %s: %s", t->name,
-		 *answer ? answer : "its handler refuses the settings");
+	snprintf(err, errsize, "%s", *answer ? answer : "its handler refuses the settings");
 	return false;
 }

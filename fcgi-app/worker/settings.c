@@ -199,8 +199,7 @@ static bool keys_fit(const struct type *t, const struct handler_keys *h, char *e
 
 	while (p < end) {
 		if (!has_key(h, p)) {
-			snprintf(err, errsize, "type %s: handler %s has no key \"%s\"", t->name,
-				 h->handler, p);
+			snprintf(err, errsize, "%s: handler %s has no such key", p, h->handler);
 			return false;
 		}
 		p += strlen(p) + 1;
@@ -217,12 +216,11 @@ static bool name_object(struct type *t, char *err, size_t errsize)
 	char *name = t->cfg.handler;
 
 	if (!*config.handlers_dir || !*name || name[strspn(name, allowed)] != '\0') {
-		snprintf(err, errsize, "type %s: there is no handler \"%s\"", t->name, name);
+		snprintf(err, errsize, "handler: there is no handler \"%s\"", name);
 		return false;
 	}
 	if (config.handlers_dir[0] != '/') {
-		snprintf(err, errsize, "type %s: [worker] handlers_dir must begin with a slash",
-			 t->name);
+		snprintf(err, errsize, "handler: [worker] handlers_dir must begin with a slash");
 		return false;
 	}
 	t->cfg.handler = mem_printf("%s/%s.so", config.handlers_dir, name);
@@ -237,7 +235,7 @@ static bool type_end(void *ctx, void *base, char *err, size_t errsize)
 	char grace[16];
 
 	if (!*t->cfg.handler) {
-		snprintf(err, errsize, "type %s: handler is missing", t->name);
+		snprintf(err, errsize, "handler is missing");
 		return false;
 	}
 	if (h ? t->settings.len > 0 && !keys_fit(t, h, err, errsize)

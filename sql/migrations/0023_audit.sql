@@ -87,7 +87,7 @@ CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON longhaul.api_key
     FOR EACH ROW EXECUTE FUNCTION longhaul.audit_change('client');
 CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON longhaul.schedule
     FOR EACH ROW EXECUTE FUNCTION longhaul.audit_change('name', 'next_at', 'retry_at', 'due_at', 'last_at', 'last_made_at',
-                                                        'last_job', 'last_error');
+                                                        'last_job', 'last_error', 'skipped_at');
 
 -- How long rows of longhaul.audit are kept: the setting longhaul.audit_keep, a day at least, else 400 days.
 -- What is no interval counts as not set: upkeep must not stop for it. Internal.

@@ -214,12 +214,19 @@ def check(tmp_path, **settings):
     config.write_text(ini({"worker": {"runner": env.BIN / "longhaul-runner"},
                            "type x": {"handler": "command-loop", "command": "/bin/cat", **settings}}))
     done = subprocess.run([env.BIN / "longhaul-worker", "-t", "-c", config], capture_output=True, text=True)
-    assert done.returncode == 0 or f"{config}:4: [type x]: type x: " in done.stderr, done.stderr
+    if done.returncode != 0:
+        key = next(iter(settings))
+        line = next(n for n, text in enumerate(config.read_text().splitlines(), 1) if text.startswith(f"{key} ="))
+        assert f"{config}:{line}: [type x]: {key}: " in done.stderr, done.stderr
     return done.returncode, done.stderr
 
 
 @pytest.mark.parametrize("settings,why", [
-    ({"command": "cat"}, "whole path"), ({"work_dir": "/nowhere"}, "No such file"), ({"work_dir": "here"}, "begin with a slash"),
+    ({"command": "cat"}, "whole path"), ({"command": "/bin/none-such"}, "command: \"/bin/none-such\": No such file"),
+    ({"command": "/etc/passwd"}, "can't be executed"), ({"command": "/bin"}, "is no file"), ({"environment": "A"}, "environment: neither NAME=value"),
+    ({"user": "nobody-of-that-name"}, "user: there is no"), ({"directory": "/nowhere"}, "directory: \"/nowhere\": No such file"),
+    ({"rlimit_nofile": 3}, "rlimit_nofile: a command has five"), ({"rlimit_as": "much"}, "rlimit_as"),
+    ({"work_dir": "/nowhere"}, "No such file"), ({"work_dir": "here"}, "begin with a slash"),
     ({"work_dir": "/etc/passwd"}, "nothing can be written there"), ({"start_ms": "soon"}, "start_ms: not a whole number")])
 def test_wrong_settings_are_refused_at_start(tmp_path, settings, why):
     code, said = check(tmp_path, **settings)

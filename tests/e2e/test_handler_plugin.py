@@ -94,7 +94,7 @@ def check(tmp_path, handler, handlers_dir, **settings):
         worker["handlers_dir"] = handlers_dir
     config.write_text(ini({"type x": {"handler": handler, **settings}, "worker": worker}))
     done = subprocess.run([env.BIN / "longhaul-worker", "-t", "-c", config], capture_output=True, text=True)
-    assert done.returncode == 0 or f"{config}:1: [type x]: type x: " in done.stderr, done.stderr
+    assert done.returncode == 0 or f"{config}:" in done.stderr and ": [type x]: " in done.stderr, done.stderr
     return done.returncode, done.stderr
 
 

@@ -159,13 +159,12 @@ def test_wrong_configuration_is_refused(make_stack):
     api.until(url, "InProgress")
     good = ini(stack.worker_sections())
     lines = good.splitlines()
-    at = lines.index("[type test.act]") + 1
     for wrong, line, reason in [
             (good.replace("slots = 4", "slots = many"), lines.index("slots = 4") + 1, "slots"),
-            (good.replace("handler = exec", "handler = exe"), at, 'there is no handler "exe"'),
+            (good.replace("handler = exec", "handler = exe"), lines.index("handler = exec") + 1, 'there is no handler "exe"'),
             (good + "\n[tipe x]\n", len(lines) + 2, "unknown section"),
             # Only the handler itself can know this.
-            (good.replace("slots = 4", "slots = 4\nuser = nobody-of-that-name"), at, "user")]:
+            (good.replace("slots = 4", "slots = 4\nuser = nobody-of-that-name"), lines.index("slots = 4") + 2, "user")]:
         assert wrong != good
         path = reload(stack, wrong, expect="is refused, the old one stays")
         last = [t for t in stack.workers[0].text().splitlines() if "is refused" in t][-1]

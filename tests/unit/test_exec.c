@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -107,6 +108,10 @@ static void wrong_settings(void **state)
 		{ "command", "" },
 		{ "command", "true" },
 		{ "command", "/bin/true '" },
+		{ "command", "/nowhere/at/all" },
+		{ "command", "/bin" },
+		{ "command", "/etc/passwd" },
+		{ "rlimit_nofile", "4" },
 		{ "environment", "A" },
 		{ "environment", "=b" },
 		{ "environment", "1A=b" },
@@ -236,6 +241,8 @@ static void clean_process(void **state)
 
 static void exit_statuses(void **state)
 {
+	char no_program[] = "/tmp/test_exec.XXXXXX";
+	int file = mkstemp(no_program);
 	struct lh_job job;
 
 	(void)state;
@@ -254,7 +261,10 @@ static void exit_statuses(void **state)
 			 LH_FAILED);
 	assert_string_equal(job.detail,
 			    "The command ended with exit status 1.\none\nt\xEF\xBF\xBDw o");
-	assert_int_equal(RUN(&job, "command", "/nowhere/at/all"), LH_TRY_AGAIN);
+	assert_true(file >= 0 && write(file, "\n", 1) == 1 && fchmod(file, 0700) == 0);
+	close(file);
+	assert_int_equal(RUN(&job, "command", no_program), LH_TRY_AGAIN);
+	unlink(no_program);
 	assert_null(strstr(job.title, "/"));
 	assert_string_equal(job.detail, "");
 	job_free(&job);
