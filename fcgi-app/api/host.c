@@ -9,9 +9,10 @@
 
 #include "api/app.h"
 #include "api/http.h"
+#include "common/text.h"
 
-#define HOST_MAX   253
-#define DNS_CHARS  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+#define HOST_MAX 253
+#define DNS_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 #define IPV6_CHARS "0123456789abcdefABCDEF:."
 
 /* The length of a host name or address at the begin of text; 0 if there is none. */
@@ -41,9 +42,8 @@ static size_t authority_length(const char *text)
 	if (n == 0)
 		return 0;
 	if (text[n] == ':') {
-		digits = strspn(text + n + 1, "0123456789");
-		if (digits < 1 || digits > 5 || atoi(text + n + 1) < 1 ||
-		    atoi(text + n + 1) > 65535)
+		digits = text_port(text + n + 1);
+		if (digits == 0)
 			return 0;
 		n += 1 + digits;
 	}

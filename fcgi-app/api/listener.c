@@ -17,6 +17,8 @@
 
 #include <ev.h>
 
+#include "common/text.h"
+
 #include "api/app.h"
 #include "api/conn.h"
 #include "common/log.h"
@@ -48,10 +50,9 @@ static bool tcp_split(const char *address, char host[256], char port[8])
 {
 	const char *colon = strrchr(address, ':');
 	size_t n = colon ? (size_t)(colon - address) : 0;
+	size_t digits = colon ? text_port(colon + 1) : 0;
 
-	if (n == 0 || n > 255 || !colon[1] || strlen(colon + 1) > 5 ||
-	    colon[1 + strspn(colon + 1, "0123456789")] || atoi(colon + 1) < 1 ||
-	    atoi(colon + 1) > 65535)
+	if (n == 0 || n > 255 || digits == 0 || colon[1 + digits])
 		return false;
 	strcpy(port, colon + 1);
 	if (address[0] == '[' && address[n - 1] == ']') {

@@ -16,6 +16,16 @@ size_t text_chars(const char *s, size_t len)
 	return count;
 }
 
+size_t text_port(const char *s)
+{
+	size_t digits = 0;
+	long port = 0;
+
+	for (; s[digits] >= '0' && s[digits] <= '9' && digits < 6; digits++)
+		port = 10 * port + (s[digits] - '0');
+	return digits < 6 && port >= 1 && port <= 65535 ? digits : 0;
+}
+
 /* Bytes of the valid character that begins at s; 0 if none does. */
 static size_t char_at(const unsigned char *s, size_t len)
 {

@@ -28,6 +28,24 @@ int wire_next(const char *data, size_t len, struct wire_head *head, const char *
 	return 1;
 }
 
+bool wire_frames(struct buf *in, bool (*take)(const struct wire_head *head, const char *payload))
+{
+	struct wire_head head;
+	const char *payload;
+	size_t at = 0;
+	int whole;
+
+	while ((whole = wire_next(in->data + at, in->len - at, &head, &payload)) > 0) {
+		if (!take(&head, payload))
+			return false;
+		at += sizeof(head) + head.size;
+	}
+	buf_consume(in, at);
+	if (in->len == 0)
+		buf_reset(in);
+	return whole == 0;
+}
+
 /* The fixed part of each message; texts follow it, each with its NUL, then the bytes. */
 struct setup_fixed {
 	int64_t result_max;

@@ -75,6 +75,10 @@ bool wire_put(struct buf *out, enum wire_kind kind, uint32_t ticket, const void 
  * needed; -1: this can't be a frame. *head is set unless 0 is returned for want of a whole head. */
 int wire_next(const char *data, size_t len, struct wire_head *head, const char **payload);
 
+/* Has `take` deal with the whole frames at the front of a buffer, and drops them. False: what is there can't be a frame,
+ * or take() said so. */
+bool wire_frames(struct buf *in, bool (*take)(const struct wire_head *head, const char *payload));
+
 struct wire_setup {
 	int64_t result_max; /* bytes of a result; 0 = no limit */
 	int32_t log_level;

@@ -128,28 +128,6 @@ static bool on_frame(const struct wire_head *head, const char *payload)
 	return true;
 }
 
-/* Handles the whole frames that are there. False: the daemon is of another version. */
-static bool frames(void)
-{
-	struct wire_head head;
-	const char *payload;
-	size_t at = 0;
-
-	while (at < channel.in.len) {
-		int whole = wire_next(channel.in.data + at, channel.in.len - at, &head, &payload);
-
-		if (whole == 0)
-			break;
-		if (whole < 0 || !on_frame(&head, payload))
-			return false;
-		at += sizeof(head) + head.size;
-	}
-	buf_consume(&channel.in, at);
-	if (channel.in.len == 0)
-		buf_reset(&channel.in);
-	return true;
-}
-
 static void on_io(struct ev_loop *loop, ev_io *w, int revents)
 {
 	ssize_t n;
@@ -170,7 +148,7 @@ static void on_io(struct ev_loop *loop, ev_io *w, int revents)
 		return;
 	}
 	channel.in.len += (size_t)n;
-	if (!frames())
+	if (!wire_frames(&channel.in, on_frame)) /* the daemon is of another version */
 		leave(EXIT_ENVIRONMENT);
 }
 

@@ -4,6 +4,7 @@
 #include "loop.h"
 
 #include "common/log.h"
+#include "common/session.h"
 #include "common/times.h"
 
 #include <errno.h>
@@ -42,6 +43,8 @@ int loop_bury(struct loop *l)
 	kill(-l->child.pid, SIGKILL);
 	while (waitpid(l->child.pid, &status, 0) < 0 && errno == EINTR)
 		;
+	if (!children_end()) /* also what has left its group: the runner is the parent of that now */
+		log_warning("processes that a persistent command left behind can't be killed");
 	close_end(&l->child.in);
 	close_end(&l->child.out);
 	close_end(&l->child.err);

@@ -145,26 +145,13 @@ void courier_forget(uint32_t ticket)
 
 /* ---- receiving -------------------------------------------------------------------------------- */
 
-/* Handles the whole frames that are there. False: it doesn't keep to the protocol. */
-static bool frames(void)
+static bool on_frame(const struct wire_head *head, const char *payload)
 {
 	struct wire_posted posted;
-	struct wire_head head;
-	const char *payload;
-	size_t at = 0;
 
-	while (at < c.in.len) {
-		int whole = wire_next(c.in.data + at, c.in.len - at, &head, &payload);
-
-		if (whole == 0)
-			break;
-		if (whole < 0 || head.kind != WIRE_POSTED ||
-		    !wire_get_posted(payload, head.size, &posted))
-			return false;
-		c.posted(head.ticket, &posted);
-		at += sizeof(head) + head.size;
-	}
-	buf_consume(&c.in, at);
+	if (head->kind != WIRE_POSTED || !wire_get_posted(payload, head->size, &posted))
+		return false;
+	c.posted(head->ticket, &posted);
 	return true;
 }
 
@@ -188,7 +175,7 @@ static void on_io(struct ev_loop *loop, ev_io *w, int revents)
 		return;
 	}
 	c.in.len += (size_t)n;
-	if (!frames())
+	if (!wire_frames(&c.in, on_frame))
 		lost("it doesn't keep to the protocol");
 }
 

@@ -143,6 +143,7 @@ static void take_type(struct type *t, struct type *fresh, bool new_runners)
 	struct buf settings = t->settings;
 	int slots = cfg.slots;
 	bool differs = strcmp(cfg.handler, fresh->cfg.handler) != 0 ||
+		       memcmp(cfg.object, fresh->cfg.object, sizeof(cfg.object)) != 0 ||
 		       settings.len != fresh->settings.len ||
 		       memcmp(settings.data, fresh->settings.data, settings.len) != 0;
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "check.h"
 #include "common/mem.h"
@@ -214,6 +215,7 @@ static bool name_object(struct type *t, char *err, size_t errsize)
 	static const char allowed[] =
 		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
 	char *name = t->cfg.handler;
+	struct stat st;
 
 	if (!*config.handlers_dir || !*name || name[strspn(name, allowed)] != '\0') {
 		snprintf(err, errsize, "handler: there is no handler \"%s\"", name);
@@ -225,6 +227,11 @@ static bool name_object(struct type *t, char *err, size_t errsize)
 	}
 	t->cfg.handler = mem_printf("%s/%s.so", config.handlers_dir, name);
 	free(name);
+	if (stat(t->cfg.handler, &st) == 0) {
+		t->cfg.object[0] = (int64_t)st.st_ino;
+		t->cfg.object[1] = (int64_t)st.st_size;
+		t->cfg.object[2] = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	}
 	return true;
 }
 

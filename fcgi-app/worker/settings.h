@@ -34,6 +34,7 @@ struct type_config {
 	char *handler;
 	int slots, timeout_ms, grace_ms;
 	int64_t log_max;
+	int64_t object[3]; /* of a shared object: inode, size and time, by which a new one is known */
 };
 
 struct type;

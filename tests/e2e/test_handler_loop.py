@@ -196,6 +196,15 @@ def test_cancel_ends_who_does_not_listen(api, ignore):
     wait_until(lambda: not os.path.exists(f"/proc/{before}"), 10, "the old one to be gone")
 
 
+def test_who_has_fled_ends_with_the_command(api, tmp_path):
+    """Away from its group and session: the runner is its parent when the command is dead."""
+    url = act(api, escape=str(tmp_path / "pids"), exit=3)
+    assert api.ended(url)["error"]["type"].endswith(":handler-died")
+    pids = (tmp_path / "pids").read_text().split()
+    assert pids
+    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), 10, "them to be gone")
+
+
 def test_timeout(api):
     doc = api.ended(act(api, path="/loop/time", sleep=60))
     assert doc["status"] == "Failed" and doc["error"]["type"].endswith(":timeout")

@@ -1,6 +1,7 @@
 """Handlers from shared objects."""
 
 import os
+import signal
 import subprocess
 
 import pytest
@@ -150,3 +151,26 @@ def test_an_object_that_goes_bad_is_not_served(cluster, handlers, tmp_path):
         env.wait_until(lambda: "everybody can write to it" in it.logs()["worker-1"], 10, "the worker to say why")
     finally:
         it.stop()
+
+
+def test_a_new_version_is_loaded_at_a_hangup(cluster, tmp_path):
+    handlers, new = tmp_path / "handlers", tmp_path / "new"
+    handlers.mkdir(), new.mkdir()
+    build(handlers, "copy", COPY)
+    build(new, "copy", COPY.replace("    return n == 0", '    lh_write(job, " anew", 5);\n    return n == 0'))
+    it = Stack(cluster, apis=1, types=(), more_types=_type("copy"), worker={"handlers_dir": handlers})
+    try:
+        api = it.start().api()
+
+        def run():
+            return api.result(api.submit("/so/copy", b"copied", "a/b").headers["Location"]).content
+
+        assert run() == b"copied"
+        os.rename(new / "copy.so", handlers / "copy.so")
+        worker = it.workers[0]
+        worker.send(signal.SIGHUP)
+        env.wait_until(lambda: "the new configuration is in use" in worker.text(), 20, "the new configuration")
+        assert run() == b"copied anew"
+        assert "type so.copy has new settings" in worker.text()
+    finally:
+        assert it.stop() == []
