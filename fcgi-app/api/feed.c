@@ -5,7 +5,8 @@
  * by page as fast as it is read. Meanwhile and from then on, one look for all feeds of the process
  * tells what has changed; see feed_marks.h for how far back it goes. A feed that can't take what a
  * look brought, or of whose client too much has changed at once, goes through the pages again from
- * where it was complete: so memory is bounded, jobs may come twice, and none is missed.
+ * where it was complete: so memory is bounded, jobs may come twice, and none is missed. With ?from=now it has
+ * no beginning: who asks so reads the lists once the stream has begun.
  *
  * Looks and pages go over one connection, so what comes later is never older.
  */
@@ -67,9 +68,10 @@ struct feed {
 	struct feed *next, **at; /* of its client */
 	ev_timer beat;
 	enum feed_phase phase;
-	bool begun;  /* the head is sent */
-	bool asking; /* a statement of this feed is under way */
-	bool again;  /* something was left out: another round of pages */
+	bool begun;    /* the head is sent */
+	bool from_now; /* without the pages of the first round */
+	bool asking;   /* a statement of this feed is under way */
+	bool again;    /* something was left out: another round of pages */
 	bool has_before;
 	struct uuid before, low;
 	int64_t complete; /* Unix ms: of what is older nothing is missing; 0 = nothing is known */
@@ -351,6 +353,7 @@ static bool begin(struct feed *f)
 static void opened(void *ctx, const struct db_result *result)
 {
 	struct feed *f = ctx;
+	bool skip;
 
 	if (!answered(f))
 		return;
@@ -368,8 +371,13 @@ static void opened(void *ctx, const struct db_result *result)
 		f->round_at = marks.horizon.at;
 	if (f->complete > f->round_at)
 		f->complete = f->round_at;
+	skip = f->from_now && !f->begun;
 	if (!f->begun && !begin(f))
 		return;
+	if (skip) {
+		round_done(f);
+		return;
+	}
 	f->phase = FEED_PAGES;
 	ask_page(f);
 }
@@ -550,11 +558,27 @@ static void look(struct ev_loop *loop, ev_timer *w, int revents)
 
 /* ---- from outside ----------------------------------------------------------------------------- */
 
+/* Reads ?from=now. False: it is something else, and that was answered. */
+static bool read_from(struct request *req, bool *from_now)
+{
+	const char *wrong = NULL;
+	const char *text = req_query_arg(req, "from", &wrong);
+
+	*from_now = text != NULL;
+	if (!wrong && text && strcmp(text, "now") != 0)
+		wrong = "not \"now\"";
+	if (wrong)
+		reply_invalid(req, input_error(NULL, "from", wrong));
+	return wrong == NULL;
+}
+
 void feed_handle(struct request *req, const struct route_match *m)
 {
 	struct feed *f = req_alloc(req, sizeof(*f));
 
 	(void)m;
+	if (!read_from(req, &f->from_now))
+		return;
 	if (owner->draining) {
 		sse_come_back(req);
 		return;

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from harness.api import assert_problem
+from harness.crowd import crowd
 from harness.env import scaled, wait_until
 from harness.sse import Direct, Stream
 
@@ -133,6 +134,23 @@ def test_head_and_refusals(stack):
     assert reply.status_code == 200 and reply.headers["Content-Type"] == "text/event-stream"
     assert_problem(api.post("/jobs/events"), 405, "method-not-allowed")
     assert_problem(stack.api(key="wrong").get("/jobs/events"), 401, "unauthorized")
+
+
+def test_from_now_on(make_stack):
+    """Without the beginning, also for who comes back; then every change."""
+    stack = make_stack(apis=1, workers=0, types=("test.idle",))
+    api = stack.api("c")
+    crowd(stack, 300, "c", "test.idle", age="10 minutes")
+    old = api.get("/jobs?limit=2").json()["jobs"]
+    for job, last in zip(old, (None, "t1")):
+        with Stream(stack.port, "/v1/jobs/events?from=now", "c", last=last) as stream:
+            assert stream.block().retry and stream.block().id
+            api.post(job["_links"]["cancel"]["href"])
+            assert stream.next().json() == api.document(job["_links"]["self"]["href"])
+            new = api.submit("/test/idle").headers["Location"]
+            while stream.next().json()["jobId"] != job_of(new):
+                pass
+    assert_problem(api.get("/jobs/events?from=then"), 400, "invalid-input")
 
 
 @pytest.mark.parametrize("last", ["", "nonsense", "200000001", "t", "tzz", "tfffffffffff", "t1"])

@@ -154,7 +154,7 @@ window.addEventListener('hashchange', route);
 window.addEventListener('offline', () => showLink('lost'));
 route();
 describe().catch(() => { /* the types of the jobs that are seen have to do */ });
-new Stream('/v1/jobs/events', { onJob: happened, onState: showLink, onFresh: fresh });
+new Stream('/v1/jobs/events?from=now', { onJob: happened, onState: showLink, onFresh: fresh });
 
 setInterval(() => {
 	if (document.hidden)

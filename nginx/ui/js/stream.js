@@ -1,4 +1,5 @@
-// The event stream of all jobs: one EventSource, kept alive.
+// The event stream of all jobs: one EventSource, kept alive. It tells of changes only, so that thousands of jobs
+// aren't sent first: what there was before is read from the lists, once the stream has begun.
 
 const SETTLE_MS = 600; /* a stream that lives for so long is one: an answer may also be only "come back later" */
 const RETRY_MS = [2000, 5000, 10000, 30000];
