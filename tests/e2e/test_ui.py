@@ -30,7 +30,7 @@ WATCH = """
 def stack(cluster):
     node.install()
     it = Stack(cluster, apis=1, types=("test.act", "test.cat", "test.idle"), api={"events_retry_ms": 300},
-               type_rows={"test.act": {"max_attempts": 1}})
+               type_rows={"test.act": {"max_attempts": 1, "log_for_clients": True}})
     try:
         yield it.start()
     finally:
@@ -80,7 +80,7 @@ class Dashboard:
 @pytest.fixture
 def ui(stack, browser):
     it = Dashboard(stack, browser)
-    it.expected = ["/attempts", "/openapi.json"]
+    it.expected = []
     yield it
     said = [s for s in it.complaints() if not any(word in str(s) for word in it.expected)]
     for page in it.pages:
@@ -229,7 +229,10 @@ def test_page_of_a_job(stack, ui):
     url = api.submit("/test/act", body).headers["Location"]
     api.completed(url)
     page = ui("reader", job_address(url))
-    has(page, "test.act", url.rsplit("/", 1)[1], "Completed", "Kept until", "Result", "Download", MARKUP)
+    has(page, "test.act", url.rsplit("/", 1)[1], "Completed", "Kept until", "Result", "Download", MARKUP,
+        f"{len(body)} bytes, application/json")
+    page.wait(lambda p: p.value("document.querySelector('.log').textContent") == f"reading\n{MARKUP}\n", 20, "the log")
+    assert page.value("document.querySelector('[aria-label=Attempts] .badge').textContent") == "Completed"
     link = page.value("(a => [a.getAttribute('href'), a.download])(document.querySelector('a.primary'))")
     assert link == [url[len(stack.base):] + "/results", url.rsplit("/", 1)[1]]
     assert page.value("document.querySelectorAll('main img, main script').length") == 0
@@ -350,6 +353,25 @@ def test_outage_is_said_and_survived(stack, ui):
     shown(page, "Completed")
     api.ended(api.submit("/test/act").headers["Location"])
     shown(page, "Completed", "Completed")
+
+
+def test_the_description_of_the_api(stack, ui):
+    page = ui("developer", "#/reference")
+    has(page, "/v1/test/act", "Schemas")
+    total = page.value("document.querySelectorAll('.operation').length")
+    assert total > 20
+    # All of it, opened: nothing in it is too strange to be shown.
+    page.value("document.querySelectorAll('.operation').forEach(d => d.open = true)")
+    page.wait(lambda p: p.value("[...document.querySelectorAll('.operation')].every(d => d.childElementCount > 1)"), 20, "all of it")
+    for nonsense in ("[object", "undefined", "NaN"):
+        assert nonsense not in page.text()
+    page.value("(i => { i.value = 'post act'; i.dispatchEvent(new Event('input')); })(document.querySelector('#find'))")
+    has(page, "1 of ")
+    assert not wide(page)
+    # The types of the list's filter come from it.
+    page.press("Tab")
+    page.value("void (location.hash = '#/')")
+    page.wait(lambda p: "test.cat" in p.value("document.querySelector('#filter-type').textContent"), 20, "the types")
 
 
 def test_behind_a_password(stack, ui, tmp_path):

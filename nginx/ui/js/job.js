@@ -46,7 +46,7 @@ export class JobPage {
 		this.result = new Result();
 		this.log = new Log(this.path);
 		this.deliveries = new Deliveries(this.path);
-		this.attempts.onPick = attempt => this.log.show(attempt);
+		this.attempts.onPick = attempt => this.log.show(attempt, true);
 		this.trouble = h('div');
 		this.content = h('div', { hidden: true },
 			h('section', { class: 'card job-card', 'aria-label': 'Where it stands' },
@@ -98,14 +98,14 @@ export class JobPage {
 			document.title = `${job.type} · longhaul`;
 		this.draw();
 		if (!before || before.status !== job.status || before.attempt !== job.attempt) {
-			this.attempts.load(job, about => this.inputOf(about));
+			this.attempts.load(about => this.attemptsCame(about));
 			this.result.show(job);
-			this.log.update(job);
 			this.deliveries.load();
 		}
 	}
 
-	inputOf({ inputSize, inputType }) {
+	attemptsCame({ inputSize, inputType, attempts }) {
+		this.log.offer(attempts ?? []);
 		this.input = inputSize === undefined ? '' : [bytes(inputSize), inputType].filter(Boolean).join(', ');
 		this.draw();
 	}

@@ -40,24 +40,23 @@ export class Attempts {
 	}
 
 	/** `about` is told the size and type of the input, which stand in the same answer. */
-	async load(job, about) {
+	async load(about) {
 		try {
 			const answer = await json(`${this.path}/attempts`);
 			about(answer);
-			this.show(answer.attempts ?? [], job);
+			this.show(answer.attempts ?? []);
 		} catch (error) {
 			this.element.hidden = false;
-			this.body.replaceChildren(problemBox(error, () => this.load(job, about)));
+			this.body.replaceChildren(problemBox(error, () => this.load(about)));
 		}
 	}
 
-	show(attempts, job) {
-		const logs = Boolean(job._links?.log);
+	show(attempts) {
 		this.element.hidden = attempts.length === 0;
 		this.body.replaceChildren(table('Attempts', ['Attempt', 'Status', 'Started', 'Took', 'Log', 'Error'], attempts.map(one => [
 			String(one.attempt), statusBadge(one.status), time(one.startedTime), between(one.startedTime, one.endedTime),
-			one.logSize ? logs ? h('button', { type: 'button', class: 'small', onclick: () => this.onPick(one.attempt) }, bytes(one.logSize),
-				h('span', { class: 'unseen' }, ` of log: show that of attempt ${one.attempt}`)) : bytes(one.logSize) : '',
+			one.logSize ? h('button', { type: 'button', class: 'small', onclick: () => this.onPick(one.attempt) }, bytes(one.logSize),
+				h('span', { class: 'unseen' }, ` of log: show that of attempt ${one.attempt}`)) : '',
 			one.error ? String(one.error.title ?? one.error.detail ?? '') : ''])));
 	}
 }
@@ -126,20 +125,19 @@ export class Log {
 		this.element.querySelector('.part-head').append(this.title, this.again);
 	}
 
-	/** Types may keep their logs to themselves: then no job has a link to one. */
-	update(job) {
-		this.element.hidden = !job._links?.log;
-		if (job._links?.log && job.attempt)
-			this.show();
-		else
-			this.element.hidden = true;
+	/** Shows the newest log that there is. Types may keep theirs to themselves: then attempts tell of none. */
+	offer(attempts) {
+		const last = attempts.filter(one => one.logSize).at(-1);
+		this.element.hidden = !last;
+		if (last)
+			this.show(last.attempt);
 	}
 
-	/** The log of an attempt; of the last one unless one is named. */
-	async show(attempt) {
+	/** The log of an attempt; moves the focus there if it was asked for. */
+	async show(attempt, focus = false) {
 		this.attempt = attempt;
 		try {
-			const answer = await request(`${this.path}/log${attempt ? `?attempt=${Number(attempt)}` : ''}`);
+			const answer = await request(`${this.path}/log?attempt=${Number(attempt)}`);
 			const content = await answer.text();
 			const number = answer.headers.get('Longhaul-Attempt');
 			text(this.title, number ? `attempt ${number}` : '');
@@ -147,11 +145,11 @@ export class Log {
 			this.trouble.replaceChildren();
 			this.body.hidden = false;
 			this.body.scrollTop = this.body.scrollHeight;
-			if (attempt)
+			if (focus)
 				this.body.focus();
 		} catch (error) {
 			this.body.hidden = true;
-			this.trouble.replaceChildren(error.status === 404 ? h('p', { class: 'muted' }, 'There is none yet.') : problemBox(error, () => this.show(attempt)));
+			this.trouble.replaceChildren(problemBox(error, () => this.show(attempt, focus)));
 		}
 	}
 }
