@@ -16,7 +16,8 @@ const struct opt database_opts[DATABASE_OPTS] = {
 		"resolved while everything else waits: name hosts by address or in /etc/hosts."),
 	OPT_STR("database", "listen_conninfo", D, listen_conninfo, "",
 		"The same for the connection that listens for notifications, which must be direct if conninfo "
-		"leads to PgBouncer. Empty: conninfo. \"none\": don't listen, only poll."),
+		"leads to PgBouncer. Empty: conninfo, but with prepared=no it must be said. \"none\": don't listen, only "
+		"poll."),
 	OPT_STR("database", "read_conninfo", D, read_conninfo, "",
 		"The same for the polls of the API; it may be a hot standby. Empty: conninfo."),
 	OPT_YES_NO(
