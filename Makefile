@@ -199,7 +199,8 @@ C_FILES = $(sort $(wildcard $(S)/*/*.[ch] $(S)/include/longhaul/*.h tests/unit/*
 
 .PHONY: lint
 lint: all unit-tests
-	@CC='$(CC)' CPPFLAGS='$(subst ','\'',$(ALL_CPPFLAGS))' O='$(O)' $(S)/tools/lint.sh
+	@CC='$(CC)' CPPFLAGS='$(subst ','\'',$(ALL_CPPFLAGS) -DLONGHAUL_SCHEMA=$(SCHEMA))' O='$(O)' \
+	$(S)/tools/lint.sh
 
 .PHONY: format
 format:

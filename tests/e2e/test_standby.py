@@ -220,10 +220,9 @@ def test_fail_over_loses_nothing(own_pair, make_stack):
 
 
 @pytest.mark.limit(120)
-def test_fail_over_to_the_past(own_pair, make_stack, tmp_path):
-    """With asynchronous replication the newest moments may be gone. A job whose end was lost runs again: its
+def test_fail_over_to_the_past(pair, make_stack, tmp_path):
+    """The last of this file: nothing is left of the pair. With asynchronous replication the newest moments may be gone. A job whose end was lost runs again: its
     worker lives and has forgotten it, so nobody could take it away from that."""
-    pair = own_pair
     stack = make_stack(pair.primary, entry=Either(pair.primary, pair.standby), apis=1, types=("test.act",))
     api = stack.api()
     url = act(api, until=str(tmp_path / "go"), stdout="done")
