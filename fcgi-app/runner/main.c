@@ -142,6 +142,7 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	signals_setup();
+	prctl(PR_SET_NAME, "longhaul-runner"); /* started by a descriptor, it has none */
 	prctl(PR_SET_CHILD_SUBREAPER, 1); /* what a command leaves behind becomes our child */
 	return serve(&runner);
 }

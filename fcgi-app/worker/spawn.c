@@ -83,7 +83,17 @@ struct child {
 	const char *path, *name, *word; /* word may be NULL */
 	char **env;
 	int sock, page_fd; /* page_fd -1 = none */
+	int program;       /* descriptor of the path, as it was when first started; -1 = none */
 };
+
+/* The file at the path when this is first called: after an upgrade the daemon goes on with helpers that speak
+ * as it does. */
+static int program_open(const char *path, int *fd)
+{
+	if (*fd < 0)
+		*fd = open(path, O_PATH | O_CLOEXEC);
+	return *fd;
+}
 
 /* In the child: sets up its world and becomes the program. Doesn't return. */
 static _Noreturn void become(const struct child *child, pid_t parent)
@@ -112,7 +122,8 @@ static _Noreturn void become(const struct child *child, pid_t parent)
 	    dup2(sock, WIRE_FD_SOCKET) < 0 ||
 	    (last == WIRE_FD_PAGE && (page_fd < 0 || dup2(page_fd, WIRE_FD_PAGE) < 0)))
 		_exit(1);
-	close_range((unsigned int)last + 1, ~0U, 0);
+	close_range((unsigned int)last + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+	execveat(child->program, "", argv, child->env, AT_EMPTY_PATH);
 	execve(child->path, argv, child->env);
 	_exit(127);
 }
@@ -144,8 +155,10 @@ static bool start(struct child *child, pid_t *pid, int *fd)
 
 bool spawn_courier(const char *path, pid_t *pid, int *fd)
 {
+	static int program = -1;
 	struct child child = {
 		.path = path,
+		.program = program_open(path, &program),
 		.name = "longhaul-courier",
 		.env = courier_environment(),
 		.page_fd = -1,
@@ -160,8 +173,10 @@ bool spawn_courier(const char *path, pid_t *pid, int *fd)
 
 bool spawn_runner(const char *path, const char *type, struct spawned *out)
 {
+	static int program = -1;
 	struct child child = {
 		.path = path,
+		.program = program_open(path, &program),
 		.name = "longhaul-runner",
 		.word = type,
 		.env = runner_environment(),

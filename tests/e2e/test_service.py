@@ -1,12 +1,14 @@
 """Under a service manager: notifications, watchdog, a socket that is handed over, the journal."""
 
 import json
+import os
 import re
+import shutil
 import signal
 
 import pytest
 
-from harness import fcgi
+from harness import env, fcgi
 from harness.env import wait_until
 from harness.service import Manager, give
 from harness.stack import ini
@@ -102,6 +104,26 @@ def test_worker_starts_without_a_database(managed):
     manager.wait("READY")
     manager.wait("STATUS", "not registered: 0 jobs in hand, the database can't be reached")
     manager.wait("WATCHDOG", more_than=2)
+
+
+def test_upgraded_files_are_for_the_next_start(make_stack, tmp_path):
+    """A worker that runs goes on with the runner that it was started with."""
+    runner = tmp_path / "longhaul-runner"
+    shutil.copy(env.BIN / "longhaul-runner", runner)
+    tmp_path.chmod(0o755)
+    stack = make_stack(apis=1, types=("noop",), worker={"runner": runner})
+    worker, = stack.workers
+    api = stack.api()
+    api.completed(api.submit("/noop").headers["Location"])
+    shutil.copy("/bin/false", tmp_path / "new")
+    (tmp_path / "new").rename(runner)
+    old = worker.runners()
+    assert old
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not set(old) & set(worker.children()), 20, "the runners to be gone")
+    api.completed(api.submit("/noop").headers["Location"])
+    assert worker.runners()
 
 
 def test_journal(managed):
