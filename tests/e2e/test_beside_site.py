@@ -204,7 +204,7 @@ class Visitors:
 
     def wait(self, more=scaled(100, 20)):
         """Until so many more submits and polls, and some long polls, have been answered."""
-        target = {"submit": self.good["submit"] + more, "poll": self.good["poll"] + more, "long poll": self.good["long poll"] + 2}
+        target = {"submit": self.good["submit"] + more, "poll": self.good["poll"] + more, "long poll": self.good["long poll"] + 1}
         wait_until(lambda: self.bad or all(self.good[k] >= n for k, n in target.items()), 60, f"{more} more of each")
 
     async def _ask(self, connection, kind, expected, *request):
