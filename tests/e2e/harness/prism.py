@@ -158,7 +158,7 @@ class Prism:
             if text and "json" in headers.get("Content-Type", ""):
                 json.loads(text)
             return False
-        except ValueError:
+        except (ValueError, RecursionError):
             return True
 
     def check(self, method, path, reply):
