@@ -2,7 +2,7 @@
 
 import { isLive } from './actions.js';
 import { attribute, h, icon, text } from './dom.js';
-import { absolute, ago, duration, now, number, seconds, until } from './format.js';
+import { absolute, duration, now, number, seconds, until } from './format.js';
 
 const WORDS = { Queued: 'Queued', InProgress: 'In progress', Completed: 'Completed', Failed: 'Failed', Canceled: 'Canceled',
 	Interrupted: 'Interrupted' };
@@ -84,5 +84,3 @@ export function updateBar(bar, job) {
 
 export const percent = job => job.status === 'InProgress' && job.percentComplete !== undefined
 	? `${Math.floor(job.percentComplete)} %` : '';
-
-export { ago };

@@ -1,7 +1,7 @@
 // The API's description of itself (OpenAPI 3.1), to read.
 
 import { h, text } from './dom.js';
-import { schemaView, resolve } from './schema.js';
+import { code, resolve, schemaView } from './schema.js';
 import { problemBox } from './ui.js';
 
 const METHODS = ['get', 'post', 'put', 'patch', 'delete', 'head', 'options'];
@@ -9,11 +9,6 @@ const METHODS = ['get', 'post', 'put', 'patch', 'delete', 'head', 'options'];
 /** Descriptions may be Markdown: paragraphs are kept, the rest is shown as it was written. */
 export function prose(words) {
 	return typeof words === 'string' && words.trim() ? words.trim().split(/\n\s*\n/).map(part => h('p', { class: 'prose' }, code(part))) : [];
-}
-
-/** What stands between backquotes is code. */
-function code(words) {
-	return words.split('`').map((part, n) => n % 2 ? h('code', {}, part) : part).filter(part => part !== '');
 }
 
 export class Reference {

@@ -4,6 +4,11 @@ import { h } from './dom.js';
 
 const DEPTH = 6;
 
+/** What stands between backquotes is code. */
+export function code(words) {
+	return words.split('`').map((part, n) => n % 2 ? h('code', {}, part) : part).filter(part => part !== '');
+}
+
 /** What a local reference leads to; anything else as it is. */
 export function resolve(document, value, depth = 0) {
 	if (typeof value?.$ref !== 'string' || !value.$ref.startsWith('#/') || depth > 20)
@@ -64,7 +69,7 @@ export function schemaView(document, schema, { name, required, note, description
 		required && h('span', { class: 'required' }, ' required'), note && h('span', { class: 'muted' }, ` ${note}`),
 		limits(whole).length > 0 && h('span', { class: 'muted' }, ` ${limits(whole).join(', ')}`));
 	const words = description ?? whole.description;
-	const about = [words && h('p', { class: 'prose' }, String(words)),
+	const about = [words && h('p', { class: 'prose' }, code(String(words))),
 		Array.isArray(whole.enum) && h('p', { class: 'muted' }, 'one of ', whole.enum.map((v, n) => [n ? ', ' : '', h('code', {}, String(v))]).flat())];
 	const below = depth < DEPTH ? parts(document, schema) : [];
 	if (below.length === 0)
