@@ -2,6 +2,7 @@
  * exec_config.c: the settings of an exec type.
  */
 #include "exec.h"
+#include "handlers.h"
 
 #include "common/mem.h"
 #include "common/options.h"
@@ -19,6 +20,8 @@
 #include <unistd.h>
 
 #define GROUPS_MAX 64
+
+bool handlers_check_only;
 
 #define STR(key, def, help) OPT_STR("type", #key, struct exec_config, key, def, help)
 #define NUM(key, def, max, help) OPT_NUM("type", #key, struct exec_config, key, def, 0, max, help)
@@ -167,7 +170,7 @@ static char *read_settings(struct exec_config *c, const struct lh_settings *sett
 		wrong = read_directory(c);
 	if (!wrong)
 		wrong = read_user(c);
-	if (!wrong)
+	if (!wrong && handlers_check_only)
 		wrong = look_for_command(c);
 	return wrong ? wrong : check_limits(c);
 }

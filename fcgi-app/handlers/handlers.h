@@ -6,6 +6,10 @@
 
 #include <longhaul/handler.h>
 
+/* The configuration is only checked, no job will be run: then a command must be there. One that goes missing later
+ * fails its jobs, with their attempts, rather than leave them waiting. */
+extern bool handlers_check_only;
+
 /* Reads its input to the end and answers {"bytes":N}: for measuring and trying out. */
 extern const struct lh_handler lh_handler_noop;
 

@@ -11,6 +11,7 @@
 #include "common/exit_codes.h"
 #include "common/log.h"
 #include "handlers.h"
+#include "handlers/handlers.h"
 #include "job.h"
 
 /* The service manager signals every process of the service, but when a runner ends is the daemon's
@@ -104,6 +105,7 @@ static int check_settings(const char *name)
 	struct lh_settings settings = { .pairs = text };
 	void *state = NULL;
 
+	handlers_check_only = true;
 	/* Room for the empty key that ends them. */
 	if (fread(text, 1, sizeof(text) - 3, stdin) == sizeof(text) - 3) {
 		puts("the settings are too long");

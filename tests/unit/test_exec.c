@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -133,6 +132,7 @@ static void wrong_settings(void **state)
 	size_t i;
 
 	(void)state;
+	handlers_check_only = true;
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct lh_settings settings = { { bad[i][0], bad[i][1], "command", "/bin/true",
 						  NULL } };
@@ -142,6 +142,7 @@ static void wrong_settings(void **state)
 		assert_non_null(error);
 		free((void *)error);
 	}
+	handlers_check_only = false;
 }
 
 static void input_and_output(void **state)
@@ -241,8 +242,6 @@ static void clean_process(void **state)
 
 static void exit_statuses(void **state)
 {
-	char no_program[] = "/tmp/test_exec.XXXXXX";
-	int file = mkstemp(no_program);
 	struct lh_job job;
 
 	(void)state;
@@ -261,10 +260,7 @@ static void exit_statuses(void **state)
 			 LH_FAILED);
 	assert_string_equal(job.detail,
 			    "The command ended with exit status 1.\none\nt\xEF\xBF\xBDw o");
-	assert_true(file >= 0 && write(file, "\n", 1) == 1 && fchmod(file, 0700) == 0);
-	close(file);
-	assert_int_equal(RUN(&job, "command", no_program), LH_TRY_AGAIN);
-	unlink(no_program);
+	assert_int_equal(RUN(&job, "command", "/nowhere/at/all"), LH_TRY_AGAIN);
 	assert_null(strstr(job.title, "/"));
 	assert_string_equal(job.detail, "");
 	job_free(&job);
