@@ -170,6 +170,7 @@ check 'it is installed' install_it "$first"
 check 'a user of its own, without a shell' inside sh -c 'getent passwd longhaul | grep -q /var/lib/longhaul:/usr/sbin/nologin'
 check 'nobody else reads the configuration' is_mode /etc/longhaul/longhaul.conf 'root:longhaul 640'
 check "the state is the daemons' own" is_mode /var/lib/longhaul 'longhaul:longhaul 750'
+check 'and so is the folder of the sockets' is_mode /run/longhaul 'longhaul:longhaul 755'
 check 'the programs work' programs_work
 check 'the worker finds its runner' worker_refuses
 check 'nothing is enabled' nothing_enabled
