@@ -179,8 +179,5 @@ class Page:
             self.call("Input.dispatchKeyEvent", {"type": "keyUp", **event})
 
     def click(self, selector):
-        """In the middle of an element that can be seen."""
-        x, y = self.value("(element => { element.scrollIntoView({ block: 'center' }); const r = element.getBoundingClientRect();"
-                          f"return [r.x + r.width / 2, r.y + r.height / 2]; }})(document.querySelector({json.dumps(selector)}))")
-        for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1})
+        """By its element, wherever that is moving to; and no pointer stays there."""
+        self.value(f"document.querySelector({json.dumps(selector)}).click()")
