@@ -102,6 +102,31 @@ INSERT INTO longhaul.tally_delta SELECT now(), :gone, 3, 1, '1 s', '2 s', 'zoe';
 SELECT longhaul.tally_fold(100);
 SELECT is((SELECT count(*) FROM longhaul.tally_total WHERE type_id = :gone), 0::bigint, 'totals go with their type');
 
+-- ---- metrics -----------------------------------------------------------------------------------------------
+CREATE FUNCTION pg_temp.metric(p_name text, p_label text, p_second text DEFAULT NULL) RETURNS float8 LANGUAGE sql AS $$
+    SELECT m.value FROM longhaul.metrics() m
+     WHERE m.name = p_name AND m.label IS NOT DISTINCT FROM p_label AND m.second IS NOT DISTINCT FROM p_second
+$$;
+SELECT is(pg_temp.metric('ended', 'test', 'completed'), 7::float8, 'ended jobs come from the totals');
+INSERT INTO longhaul.tally_delta SELECT now(), :test, 3, 2, '1 s', '2 s', 'alice';
+SELECT is(pg_temp.metric('ended', 'test', 'completed'), 9::float8, 'and from what was not added up');
+SELECT is(pg_temp.metric('lease_lost', 'host1'), 1::float8, 'a lease that was lost is counted');
+SELECT is(pg_temp.metric('rescued', 'host1'), 1::float8, 'and the job that it cost');
+SELECT is(pg_temp.metric('claimed', 'host1'), 6::float8, 'claims are counted by host');
+SELECT is(pg_temp.metric('claimed', 'host2'), 2::float8, 'for each host');
+SELECT longhaul.tally_fold(100);
+SELECT is(pg_temp.metric('claimed', 'host1'), 6::float8, 'added up or not');
+SELECT is(pg_temp.metric('ended', 'test', 'completed'), 9::float8, 'which holds for all');
+SELECT is(pg_temp.metric('stale', 'host1', 'outcome'), 1::float8, 'refused writes are told by host and kind');
+SELECT is(pg_temp.metric('workers', 'host1'), 0::float8, 'a host that was lost is told');
+SELECT is(pg_temp.metric('workers', 'host2'), 1::float8, 'and one that lives');
+DELETE FROM longhaul.tally_delta;
+DELETE FROM longhaul.tally_minute;
+DELETE FROM longhaul.tally_client;
+SELECT is(pg_temp.metric('ended', 'test', 'completed'), 9::float8, 'counters need no old minutes');
+SELECT is((SELECT count(*) FROM (SELECT name, label, second FROM longhaul.metrics() GROUP BY 1, 2, 3 HAVING count(*) > 1) x),
+    0::bigint, 'no series comes twice');
+
 -- ---- what a client sees ---------------------------------------------------------------------------------
 SELECT is((SELECT array_agg(ROW(queued, at_least, running) || '') FROM longhaul.client_statistics('nobody', 60, 10, 5) WHERE minute IS NULL),
     ARRAY['(0,f,0)'], 'who has no jobs has none');
