@@ -177,6 +177,22 @@ def test_each_path_answers_to_the_methods_described(stack, document):
         assert allowed == {"get", "post", "delete"} & set(item), path
 
 
+def test_other_origins_may_use_all_headers(document):
+    """Of those that nginx is told to trust, in the example of longhaul-locations.conf."""
+    conf = (env.ROOT / "nginx" / "longhaul-locations.conf").read_text()
+
+    def listed(name):
+        return set(re.search(rf"#add_header {name} +'([^']*)'", conf).group(1).lower().split(", "))
+
+    components = document["components"]
+    sent = {p["name"].lower() for n, p in components["parameters"].items() if p["in"] == "header" and not n.startswith("Delivery")}
+    assert listed("Access-Control-Allow-Headers") == sent | {"authorization", "content-type"}
+    answered = {name.lower() for answer in components["responses"].values() for name in answer.get("headers", {})}
+    # What scripts may see always, and what is for browsers and caches.
+    answered -= {"cache-control", "vary", "content-security-policy", "accept-encoding", "www-authenticate"}
+    assert listed("Access-Control-Expose-Headers") == answered | {"allow"}
+
+
 # ---- in the eyes of others ----
 
 @OF_THE_TEXT
