@@ -205,7 +205,7 @@ def test_options_that_change_and_that_do_not(make_stack):
     assert "options changed: log.level worker.poll_ms" in text
     assert "options that take a restart to change, unchanged for now: database.reconnect_max_ms worker.lease_ms" in text
     api.completed(api.submit("/noop").headers["Location"])
-    assert " debug " in worker.text()
+    wait_until(lambda: " debug " in worker.text(), 10, "what only debugging shows")
     assert stack.value("SELECT max(lease_until - beat_at) FROM longhaul.worker").total_seconds() == 10
 
 
