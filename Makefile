@@ -236,6 +236,7 @@ install: all
 	for f in $(SCRIPTS); do $(placed) $$f >$(D)$(sbindir)/$${f##*/} && chmod 755 $(D)$(sbindir)/$${f##*/} || exit; done
 	$(INSTALL_DATA) sql/migrations/*.sql $(D)$(pkgdatadir)/migrations
 	$(INSTALL_DATA) nginx/*.conf $(D)$(pkgdatadir)/nginx
+	sed 's|/usr/local/share/longhaul|$(pkgdatadir)|' nginx/longhaul-ui.conf >$(D)$(pkgdatadir)/nginx/longhaul-ui.conf
 	for f in $(UI:nginx/%=%); do $(INSTALL_DATA) -D nginx/$$f $(D)$(pkgdatadir)/$$f || exit; done
 	for f in $(MONITORING:$(S)/%=%); do $(INSTALL_DATA) -D $(S)/$$f $(D)$(pkgdatadir)/$$f || exit; done
 	$(INSTALL_DATA) $(S)/longhaul.conf.sample README.md LICENSE $(D)$(docdir)

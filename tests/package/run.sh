@@ -56,6 +56,9 @@ tree=$(mktemp -d)
 dpkg-deb -x "$first" "$tree"
 units=$tree/lib/systemd/system
 
+ui=$(sed -n 's/^[[:space:]]*alias \(.*\);/\1/p' "$tree/usr/share/longhaul/nginx/longhaul-ui.conf")
+check 'the dashboard is where the file for nginx looks for it' test -f "$tree$ui/index.html"
+
 # Units name users and programs of the package, which this machine hasn't: they are looked at in its tree.
 verify_units() {
 	local said
