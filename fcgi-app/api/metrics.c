@@ -97,7 +97,7 @@ static void render_family(size_t f, const PGresult *res)
 		metrics_sample(&known, families[f].name, dbr_float8(res, row, 3), families[f].label,
 			       families[f].label ? dbr_text(res, row, 1, NULL) : NULL,
 			       families[f].second,
-			       families[f].second ? dbr_text(res, row, 2, NULL) : NULL, NULL);
+			       families[f].second ? dbr_text(res, row, 2, NULL) : NULL);
 	}
 }
 
@@ -110,7 +110,7 @@ static void answer(struct request *req)
 	metrics_processes(&out);
 	metrics_family(&out, "longhaul_database_up", "gauge",
 		       "Whether the database answered; without it the metrics below are left out.");
-	metrics_sample(&out, "longhaul_database_up", up, NULL);
+	metrics_sample(&out, "longhaul_database_up", up);
 	if (up)
 		buf_add(&out, known.data, known.len);
 	reply_status(req, 200);

@@ -56,7 +56,7 @@ static void add_label(struct buf *out, bool *any, const char *name, const char *
 	*any = true;
 }
 
-void metrics_sample(struct buf *out, const char *name, double value, ...)
+void metrics_sample_labels(struct buf *out, const char *name, double value, ...)
 {
 	const char *label;
 	bool any = false;
@@ -86,12 +86,12 @@ void metrics_histogram(struct buf *out, const char *name, const struct histogram
 		below += h->place[i];
 		snprintf(bound, sizeof(bound), "%.6g", i < COUNT_BOUNDS ? bounds[i] : 0);
 		metrics_sample(out, part, (double)below, "process", process, label, value, "le",
-			       i < COUNT_BOUNDS ? bound : "+Inf", NULL);
+			       i < COUNT_BOUNDS ? bound : "+Inf");
 	}
 	snprintf(part, sizeof(part), "%s_sum", name);
-	metrics_sample(out, part, h->sum, "process", process, label, value, NULL);
+	metrics_sample(out, part, h->sum, "process", process, label, value);
 	snprintf(part, sizeof(part), "%s_count", name);
-	metrics_sample(out, part, (double)below, "process", process, label, value, NULL);
+	metrics_sample(out, part, (double)below, "process", process, label, value);
 }
 
 /* ---- the families ------------------------------------------------------------------------------- */
@@ -102,18 +102,17 @@ static void add_processes(struct buf *out, const struct pages *pages)
 		       "Whether the API process lives; 0 = it ended without a farewell.");
 	for (int i = 0; i < pages->n; i++)
 		metrics_sample(out, "longhaul_api_up", pages->v[i]->alive, "process",
-			       pages->v[i]->page.process, NULL);
+			       pages->v[i]->page.process);
 	metrics_family(out, "longhaul_api_build_info", "gauge",
 		       "Version of the API process; always 1.");
 	for (int i = 0; i < pages->n; i++)
 		metrics_sample(out, "longhaul_api_build_info", 1, "process",
-			       pages->v[i]->page.process, "version", pages->v[i]->page.version,
-			       NULL);
+			       pages->v[i]->page.process, "version", pages->v[i]->page.version);
 	metrics_family(out, "longhaul_api_start_time_seconds", "gauge",
 		       "When the API process was started, in seconds since 1970.");
 	for (int i = 0; i < pages->n; i++)
 		metrics_sample(out, "longhaul_api_start_time_seconds", pages->v[i]->page.started,
-			       "process", pages->v[i]->page.process, NULL);
+			       "process", pages->v[i]->page.process);
 }
 
 static const char *route_name(int route)
@@ -131,7 +130,7 @@ static void add_requests_of(struct buf *out, const struct counters_page *page, i
 			if (n > 0)
 				metrics_sample(out, "longhaul_api_requests_total", (double)n,
 					       "process", page->process, "route", route_name(route),
-					       "method", method_names[m], "code", code, NULL);
+					       "method", method_names[m], "code", code);
 		}
 	}
 }
@@ -176,15 +175,14 @@ static void add_database(struct buf *out, const struct pages *pages)
 				metrics_sample(out, "longhaul_api_database_connected",
 					       pages->v[i]->page.counters.up >> d & 1, "process",
 					       pages->v[i]->page.process, "connection",
-					       count_db_names[d], NULL);
+					       count_db_names[d]);
 	metrics_family(out, "longhaul_api_database_connects_total", "counter",
 		       "Connections made to the database; all but the first are reconnects.");
 	for (int i = 0; i < pages->n; i++)
 		for (int d = 0; d < COUNT_DBS; d++)
 			metrics_sample(out, "longhaul_api_database_connects_total",
 				       (double)pages->v[i]->page.counters.connects[d], "process",
-				       pages->v[i]->page.process, "connection", count_db_names[d],
-				       NULL);
+				       pages->v[i]->page.process, "connection", count_db_names[d]);
 	metrics_family(out, times, "histogram",
 		       "Time from sending a statement to its complete answer.");
 	for (int i = 0; i < pages->n; i++)
@@ -232,7 +230,7 @@ static void add_gauges(struct buf *out, const struct pages *pages)
 					out, gauges[g].name,
 					(double)*(const int64_t *)(const void *)(base +
 										 gauges[g].at),
-					"process", pages->v[i]->page.process, NULL);
+					"process", pages->v[i]->page.process);
 		}
 	}
 }

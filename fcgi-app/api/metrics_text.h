@@ -11,8 +11,12 @@
 
 /* The lines before a family's samples; `type` is counter, gauge or histogram. */
 void metrics_family(struct buf *out, const char *name, const char *type, const char *help);
-/* A sample. Labels come in pairs of name and value and end with NULL; one whose value is NULL is left out. */
-void metrics_sample(struct buf *out, const char *name, double value, ...) __attribute__((sentinel));
+/* metrics_sample(out, name, value, labels…): a sample. Labels come in pairs of name and value; one whose value is
+ * NULL is left out. */
+#define metrics_sample(out, name, ...) \
+	metrics_sample_labels(out, name, __VA_ARGS__, (const char *)NULL)
+void metrics_sample_labels(struct buf *out, const char *name, double value, ...)
+	__attribute__((sentinel));
 /* All samples of a histogram: it has `process` and, if `label` isn't NULL, one more. */
 void metrics_histogram(struct buf *out, const char *name, const struct histogram *h,
 		       const double bounds[COUNT_BOUNDS], const char *process, const char *label,

@@ -272,6 +272,11 @@ def wait_for_the_rest(stack, seconds):
         time.sleep(0.1)
 
 
+def lease_was_lost(stack):
+    """On a slow machine the generator may not have come so far when its time is up."""
+    return any("the lease is lost: " in w.text() for w in stack.workers)
+
+
 @pytest.mark.heavy
 @pytest.mark.limit(150)
 def test_every_job_ends_once(make_stack, restarting, handlers):
@@ -293,7 +298,7 @@ def test_every_job_ends_once(make_stack, restarting, handlers):
     try:
         with Load(stack, width=2) as run:
             submitter.start()
-            chaos.run(lambda: time.monotonic() > begun + CALM_AFTER)
+            chaos.run(lambda: time.monotonic() > begun + CALM_AFTER and lease_was_lost(stack))
             submitter.join()
     finally:
         chaos.close()
@@ -301,6 +306,7 @@ def test_every_job_ends_once(make_stack, restarting, handlers):
     wait_for_the_rest(stack, 10)
     all_ended(stack, "load", 20)
     ended = time.monotonic()
+    chaos.write_stale()
 
     # Each accepted job is there and has ended, once.
     assert len(submitter.accepted) == len(set(submitter.accepted)) == JOBS

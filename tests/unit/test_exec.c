@@ -352,6 +352,7 @@ static void progress_lines(void **state)
 	exec_lines_add(&lines, &job, "\n1 2\n", 5);
 	assert_int_equal(job.progressed, 4);
 	assert_int_equal(job.done, 1);
+	job_free(&job);
 }
 
 static void progress_of_a_command(void **state)
@@ -449,6 +450,7 @@ static void cancel(void **state)
 	job_init(&job, "x/y", "", 0);
 	job.cancel_at_ms = mono_ms() + 100;
 	assert_int_equal(RUN(&job, SH("kill -STOP $$")), LH_CANCELED);
+	job_free(&job);
 	job_init(&job, "x/y", "some input", 10);
 	job.cancel_checks = 2;
 	assert_int_equal(RUN(&job, SH("cat >/dev/null; echo whole; sleep 1000")), LH_CANCELED);
@@ -460,6 +462,7 @@ static void cancel(void **state)
 	job.cancel_at_ms = mono_ms() + 100;
 	assert_int_equal(RUN(&job, SH("trap \"exit 0\" TERM; while :; do sleep 0.05; done")),
 			 LH_CANCELED);
+	job_free(&job);
 }
 
 static void result_too_large(void **state)

@@ -151,8 +151,10 @@ class Standby(Cluster):
     def catch_up(self):
         conn = self.primary.connect()
         with conn.cursor() as cur:
-            cur.execute("SELECT pg_current_wal_lsn()")
+            cur.execute("SELECT pg_current_wal_insert_lsn()")
             lsn = cur.fetchone()[0]
+            # Claims aren't flushed when they commit, and only what is flushed is sent: this commit does it.
+            cur.execute("SELECT pg_logical_emit_message(true, 'longhaul', '')")
         conn.close()
         env.wait_until(lambda: self.ask(f"SELECT pg_last_wal_replay_lsn() >= '{lsn}'"), 30, "the standby to catch up")
 
