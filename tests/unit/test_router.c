@@ -126,9 +126,9 @@ HANDLER(statistics_handle)
 HANDLER(metrics_handle)
 HANDLER(openapi_handle)
 
-void openapi_link(struct request *any)
+void openapi_link(struct request *req)
 {
-	(void)any;
+	(void)req;
 }
 
 static const struct job_type import = { .type_id = 3,
