@@ -27,7 +27,7 @@ struct app app;
 static struct api_config cfg = { .base_url = (char *)"",
 				 .client_param = (char *)"LONGHAUL_CLIENT",
 				 .max_requests = 5 };
-static struct request *req;
+static struct request *asked;
 static char said[600]; /* what became of the request */
 static bool types = true;
 static int under_way = 1;
@@ -87,7 +87,7 @@ static void handled(const char *name, const struct route_match *m, bool body_dro
 
 	snprintf(said + n, sizeof(said) - n, "%s type=%d id=%s%s%s client=%s%s", name, m->type_id,
 		 m->nseg ? m->seg[0] : "-", m->nseg > 1 ? "," : "", m->nseg > 1 ? m->seg[1] : "",
-		 req_client(req), body_dropped ? "" : " body");
+		 req_client(asked), body_dropped ? "" : " body");
 }
 
 #define HANDLER(name)                                              \
@@ -165,9 +165,9 @@ void client_key_lookup(const unsigned char sha256[32], client_key_fn *done, void
 
 static void forget(void)
 {
-	if (req)
-		request_detach(req, false);
-	req = NULL;
+	if (asked)
+		request_detach(asked, false);
+	asked = NULL;
 	request_bury();
 }
 
@@ -182,10 +182,10 @@ static const char *ask(const char *method, const char *uri, const char *a, const
 	forget();
 	snprintf(m, sizeof(m), "REQUEST_METHOD=%s", method);
 	snprintf(u, sizeof(u), "REQUEST_URI=%s", uri);
-	req = request_new(envp);
-	req->conn = (struct conn *)req; /* alive; nobody looks into it */
+	asked = request_new(envp);
+	asked->conn = (struct conn *)asked; /* alive; nobody looks into it */
 	said[0] = '\0';
-	route_request(req);
+	route_request(asked);
 	return said;
 }
 
@@ -406,8 +406,8 @@ static void keys(void **state)
 	/* the client left meanwhile */
 	assert_string_equal(
 		ask("GET", "/v1/jobs", "HTTP_HOST=h", "HTTP_AUTHORIZATION=Bearer x", NULL), "");
-	request_detach(req, true);
-	req = NULL;
+	request_detach(asked, true);
+	asked = NULL;
 	request_bury();
 	key_done(key_ctx, 1, "carol");
 	assert_string_equal(said, "");
